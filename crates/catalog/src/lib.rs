@@ -1,0 +1,1 @@
+//! What exists, in which state, and which jobs are due.

@@ -1,0 +1,20 @@
+//! JPEG 2000 structure without pixels: where every header and packet of a codestream lies.
+//!
+//! Does: boxes of the JP2 family, marker segments, tiles, resolutions and precincts on the reference
+//! grid, the five progressions, packet headers (Part 1 and HT) down to lengths, the codestream index and
+//! its exchange form, the index boxes of ISO/IEC 15444-9 Annex I.
+//!
+//! Never: decodes a code-block, opens a file or a socket, reads a clock, trusts a length that it has not
+//! checked, or hands out a byte position that [`FrameExtents::locate`] has not seen.
+
+pub mod damage;
+pub mod error;
+pub mod extent;
+pub mod limits;
+pub mod reader;
+
+pub use damage::Damage;
+pub use error::{Family, ParseError};
+pub use extent::{Extent, ExtentError, Extents, FrameExtents, Span};
+pub use limits::Limits;
+pub use reader::{ByteSource, FrameSource};
