@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# make run: builds, makes the sample study, imports it, serves it and says what to open. Ctrl-C ends it.
+# PRECINCT_DATA (default ./data) and PRECINCT_HTTP (default 127.0.0.1:8080) are the server's own settings.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/need.sh build
+cargo build -p precinct --bin precinct
+if [ ! -e build/sample/.made ]; then
+  rm -rf build/sample
+  cargo run --quiet -p precinct --example sample_study -- build/sample
+  touch build/sample/.made
+fi
+
+precinct=${CARGO_TARGET_DIR:-target}/debug/precinct
+export PRECINCT_DATA=${PRECINCT_DATA:-./data}
+if ! "$precinct" import build/sample; then
+  echo "the sample could not be imported into $PRECINCT_DATA; is a server running on it?" >&2
+  exit 1
+fi
+
+http=${PRECINCT_HTTP:-127.0.0.1:8080}
+ready=$(mktemp -u)
+mkfifo "$ready"
+trap 'rm -f "$ready"' EXIT
+"$precinct" serve --http "$http" >"$ready" &
+server=$!
+# Ctrl-C reaches the server too, which drains; this shell only has to outlive it.
+trap ':' INT
+trap 'kill -TERM "$server" 2>/dev/null' TERM
+read -r line <"$ready" || true
+address=$(sed -nE 's/.*http=([^ ]+).*/\1/p' <<<"$line")
+if [ -z "$address" ]; then
+  wait "$server" || true
+  echo "the server did not start; another address can be chosen:  PRECINCT_HTTP=127.0.0.1:0 make run" >&2
+  exit 1
+fi
+target=$(python3 - "http://$address" 2>/dev/null <<'P' || true
+import json, sys, urllib.request
+items = json.load(urllib.request.urlopen(sys.argv[1] + "/api/v1/targets?limit=1000"))["items"]
+items = [i for i in items if i["state"] != "unservable"]
+print(max(items, key=lambda i: (i["width"] or 0) * (i["height"] or 0))["target"])
+P
+)
+echo
+echo "  open   http://$address/"
+if [ -n "$target" ]; then
+  echo "  or     $precinct fetch 'http://$address/jpip?target=$target' --fsiz 512,640 -o thumbnail.png"
+fi
+echo "  Ctrl-C ends the server; the data stays in $PRECINCT_DATA"
+while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done
