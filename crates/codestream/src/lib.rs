@@ -6,15 +6,25 @@
 //!
 //! Never: decodes a code-block, opens a file or a socket, reads a clock, trusts a length that it has not
 //! checked, or hands out a byte position that [`FrameExtents::locate`] has not seen.
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        reason = "tests cast numbers that they have made; the build without tests checks the rest"
+    )
+)]
 
+pub mod boxes;
 pub mod damage;
 pub mod error;
 pub mod extent;
 pub mod limits;
+pub mod parts;
 pub mod reader;
 
 pub use damage::Damage;
 pub use error::{Family, ParseError};
 pub use extent::{Extent, ExtentError, Extents, FrameExtents, Span};
 pub use limits::Limits;
+pub use parts::{CHUNK, NotLoaded, SparseBytes};
 pub use reader::{ByteSource, FrameSource};
