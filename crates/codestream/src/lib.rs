@@ -18,6 +18,7 @@ pub mod boxes;
 pub mod damage;
 pub mod error;
 pub mod extent;
+pub mod jp2;
 pub mod limits;
 pub mod parts;
 pub mod reader;

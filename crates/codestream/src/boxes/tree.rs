@@ -17,12 +17,12 @@ pub struct TreeBox {
 
 /// All boxes of a file, parents before their children, and what is wrong with them.
 ///
-/// A superbox that cannot be read further keeps the children found so far.
+/// A superbox that cannot be read further keeps the children found so far, and a file with more boxes than
+/// the limits allow those up to the limit.
 ///
 /// # Errors
 ///
 /// - [`ParseError::Source`] if reading fails.
-/// - [`ParseError::LimitExceeded`] if there are more boxes than the limits allow.
 pub fn box_tree(source: &dyn ByteSource, limits: &Limits) -> Result<(Vec<TreeBox>, Vec<Damage>), ParseError> {
     let budget = BoxBudget::new(limits);
     let mut tree = Vec::new();
@@ -37,7 +37,11 @@ pub fn box_tree(source: &dyn ByteSource, limits: &Limits) -> Result<(Vec<TreeBox
                 continue;
             }
             Some(Ok(header)) => header,
-            Some(Err(error @ (ParseError::Source(_) | ParseError::LimitExceeded { .. }))) => return Err(error),
+            Some(Err(error @ ParseError::Source(_))) => return Err(error),
+            Some(Err(ParseError::LimitExceeded { .. })) => {
+                damage.push(Damage::Irregular { what: "more boxes than are listed", offset: position });
+                break;
+            }
             Some(Err(_)) => {
                 damage.push(Damage::Irregular { what: "no box can be read", offset: position });
                 continue;
