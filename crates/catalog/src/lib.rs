@@ -1,1 +1,291 @@
-//! What exists, in which state, and which jobs are due.
+//! SQL: what exists, in which state, and the jobs that are due.
+//!
+//! Does: one method per question and one per change; a change is one transaction, durable when it is answered, and
+//! changes that come at the same time share one sync of the disk. SQLite now; a second database is another arm of one
+//! enum, with the same text per question, its own migrations of the same numbers, and the same contract suite.
+//!
+//! Never: holds bytes of an object, makes up a value, says a patient's attribute in an error or a log, hands out a row,
+//! a connection or a transaction. A row never comes before its bytes: callers make those durable first.
+
+mod change;
+mod cursor;
+mod error;
+mod key;
+mod model;
+mod query;
+mod sqlite;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use error::{CatalogError, Family};
+pub use key::{IndexKey, ObjectKey};
+pub use model::{
+    Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, NewInstance,
+    NewObject, OnlyTarget, Page, Reason, ReasonKind, Servable, State, TargetKind, TargetRow,
+};
+
+use change::{Answer, Change};
+use sqlite::Sqlite;
+
+/// The newest schema that this program knows.
+#[must_use]
+pub fn schema_version() -> i64 {
+    sqlite::schema_version()
+}
+
+/// The catalog; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    database: Database,
+}
+
+/// The databases that a catalog may live in.
+#[derive(Debug, Clone)]
+enum Database {
+    Sqlite(Sqlite),
+}
+
+impl Catalog {
+    /// Opens the catalog that the URL names (`sqlite:PATH`), makes it if there is none and migrates an older one after
+    /// a copy. Needs a Tokio runtime, on which the writing task runs until [`Catalog::close`].
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::NewerSchema`], [`CatalogError::ForeignSchema`] if this program must not touch it.
+    /// - [`CatalogError::UnknownDatabase`] if the URL names no database that is built in.
+    /// - Others if the database fails.
+    pub async fn open(url: &str) -> Result<Self, CatalogError> {
+        let path = sqlite::path_of_url(url).ok_or(CatalogError::UnknownDatabase)?;
+        Ok(Self { database: Database::Sqlite(Sqlite::open(&path).await?) })
+    }
+
+    /// Makes what was asked for durable and lets go of the database.
+    pub async fn close(&self) {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.close().await,
+        }
+    }
+
+    /// Catalogues an instance, its object and, where needed, the index job.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn commit_instance(
+        &self,
+        object: NewObject,
+        instance: NewInstance,
+    ) -> Result<InstanceOutcome, CatalogError> {
+        match self.make(Change::CommitInstance { object, instance, now: now() }).await? {
+            Answer::Instance(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a name point to an object; `name` keeps the rules for names of imported files.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn commit_file(&self, object: NewObject, name: &str) -> Result<FileOutcome, CatalogError> {
+        match self.make(Change::CommitFile { object, name: name.to_owned(), now: now() }).await? {
+            Answer::File(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes an object servable and ends its index job.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::NoSuchObject`] if it is not catalogued. Nothing was changed if it fails.
+    pub async fn set_indexed(&self, key: ObjectKey, facts: IndexFacts) -> Result<(), CatalogError> {
+        self.make(Change::SetIndexed { key, facts }).await.map(drop)
+    }
+
+    /// Says that an object cannot be served and ends its index job; one that is served already stays so.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn set_unservable(&self, key: ObjectKey, reason: Reason) -> Result<(), CatalogError> {
+        self.make(Change::SetUnservable { key, reason }).await.map(drop)
+    }
+
+    /// Claims the oldest queued jobs, `limit` at most, for this node.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was claimed if it fails.
+    pub async fn claim_jobs(&self, kind: JobKind, node: &str, limit: u32) -> Result<Vec<Job>, CatalogError> {
+        match self.make(Change::ClaimJobs { kind, node: node.to_owned(), limit, now: now() }).await? {
+            Answer::Jobs(jobs) => Ok(jobs),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Puts a claimed job back into the queue. A job that is done goes with [`Catalog::set_indexed`] or
+    /// [`Catalog::set_unservable`].
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn release_job(&self, id: i64) -> Result<(), CatalogError> {
+        self.make(Change::ReleaseJob { id }).await.map(drop)
+    }
+
+    /// Puts all that this node had claimed back into the queue, as after a crash; returns their number.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn requeue_claimed(&self, node: &str) -> Result<u64, CatalogError> {
+        self.changed(Change::RequeueClaimed { node: node.to_owned() }).await
+    }
+
+    /// Gives up the queued jobs that were begun `attempts` times or more: their objects become unservable for
+    /// `reason`. Returns their number; 1000 at most go at once.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn give_up_jobs(&self, attempts: u32, reason: Reason) -> Result<u64, CatalogError> {
+        self.changed(Change::GiveUpJobs { attempts, reason }).await
+    }
+
+    /// The target of this name: a SOP Instance UID or the name of a file.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn target(&self, name: &str) -> Result<Option<TargetRow>, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.target(name).await,
+        }
+    }
+
+    /// The only target that a request without a name can mean; instances without an image do not count.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn only_target(&self) -> Result<OnlyTarget, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.only_target().await,
+        }
+    }
+
+    /// The instances of a series, `limit` at most, ordered by Instance Number and SOP Instance UID.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn series_targets(&self, series_uid: &str, limit: u32) -> Result<Vec<TargetRow>, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.series_targets(series_uid, limit).await,
+        }
+    }
+
+    /// Targets in order of arrival, `limit` at most, after the cursor of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
+    pub async fn list_targets(
+        &self,
+        kind: Option<TargetKind>,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<TargetRow>, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.list_targets(kind, limit, cursor).await,
+        }
+    }
+
+    /// Instances in order of arrival, `limit` at most, after the cursor of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
+    pub async fn list_instances(
+        &self,
+        filter: &InstanceFilter,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<InstanceRow>, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.list_instances(filter, limit, cursor).await,
+        }
+    }
+
+    /// The instance with this SOP Instance UID.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn instance(&self, sop_instance_uid: &str) -> Result<Option<InstanceRow>, CatalogError> {
+        let filter =
+            InstanceFilter { sop_instance_uid: Some(sop_instance_uid.to_owned()), ..InstanceFilter::default() };
+        Ok(self.list_instances(&filter, 1, None).await?.items.pop())
+    }
+
+    /// How much there is.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn counts(&self) -> Result<Counts, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.counts().await,
+        }
+    }
+
+    /// Whether questions are answered.
+    ///
+    /// # Errors
+    ///
+    /// If they are not.
+    pub async fn ping(&self) -> Result<(), CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.ping().await,
+        }
+    }
+
+    /// Whether changes are taken: `false` after the medium failed to make one durable.
+    #[must_use]
+    pub fn takes_changes(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.writer().is_healthy(),
+        }
+    }
+
+    async fn make(&self, change: Change) -> Result<Answer, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.writer().make(change).await,
+        }
+    }
+
+    async fn changed(&self, change: Change) -> Result<u64, CatalogError> {
+        match self.make(change).await? {
+            Answer::Changed(rows) => Ok(rows),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Milliseconds since 1970 UTC; 0 if the clock stands before that.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The answer to another change: cannot happen, and must not take the process with it if it does.
+fn unexpected(answer: &Answer) -> CatalogError {
+    let kind = match answer {
+        Answer::Instance(_) => "instance",
+        Answer::File(_) => "file",
+        Answer::Jobs(_) => "jobs",
+        Answer::Changed(_) => "changed",
+    };
+    CatalogError::Database { detail: format!("the answer to another change: {kind}") }
+}

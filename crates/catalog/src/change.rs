@@ -1,0 +1,27 @@
+//! Every change of the catalog as a value: each is one method of [`crate::Catalog`] and happens wholly or not at all.
+
+use crate::key::ObjectKey;
+use crate::model::{FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewInstance, NewObject, Reason};
+
+/// What is to be changed.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    CommitInstance { object: NewObject, instance: NewInstance, now: i64 },
+    CommitFile { object: NewObject, name: String, now: i64 },
+    SetIndexed { key: ObjectKey, facts: IndexFacts },
+    SetUnservable { key: ObjectKey, reason: Reason },
+    ClaimJobs { kind: JobKind, node: String, limit: u32, now: i64 },
+    ReleaseJob { id: i64 },
+    RequeueClaimed { node: String },
+    GiveUpJobs { attempts: u32, reason: Reason },
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Instance(InstanceOutcome),
+    File(FileOutcome),
+    Jobs(Vec<Job>),
+    /// Number of rows changed.
+    Changed(u64),
+}

@@ -1,0 +1,111 @@
+//! The SQL text, one constant per question; both databases take `$1` and the same words.
+
+/// Adds an object unless it is there.
+pub(crate) const INSERT_OBJECT: &str = "
+    INSERT INTO objects (key, size, media_type, state, reason) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (key) DO NOTHING";
+
+/// Adds a target and returns its serial.
+pub(crate) const INSERT_TARGET: &str = "
+    INSERT INTO targets (target, kind, object_key, arrived_at) VALUES ($1, $2, $3, $4) RETURNING serial";
+
+/// Adds the DICOM side of a target.
+pub(crate) const INSERT_INSTANCE: &str = "
+    INSERT INTO instances (serial, sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid,
+        transfer_syntax_uid, modality, patient_id, instance_number, image_rows, image_columns, number_of_frames,
+        attributes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+/// What a name points to.
+pub(crate) const POINTS_TO: &str = "SELECT kind, object_key FROM targets WHERE target = $1";
+
+/// Makes a name point to another object.
+pub(crate) const POINT_TO: &str = "UPDATE targets SET object_key = $2, arrived_at = $3 WHERE target = $1";
+
+/// Queues a job unless it is queued or running.
+pub(crate) const INSERT_JOB: &str = "
+    INSERT INTO jobs (kind, object_key) VALUES ($1, $2) ON CONFLICT (kind, object_key) DO NOTHING";
+
+/// The state of an object.
+pub(crate) const OBJECT_STATE: &str = "SELECT state FROM objects WHERE key = $1";
+
+/// Adds an index, or replaces the facts of one of the same version.
+pub(crate) const UPSERT_INDEX: &str = "
+    INSERT INTO indexes (object_key, version, size, codestreams, width, height, presentation)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (object_key, version) DO UPDATE SET size = excluded.size, codestreams = excluded.codestreams,
+        width = excluded.width, height = excluded.height, presentation = excluded.presentation";
+
+/// Makes an object servable.
+pub(crate) const SET_INDEXED: &str = "
+    UPDATE objects SET state = 'indexed', reason = $2, tid = $3, index_version = $4,
+        media_type = COALESCE($5, media_type)
+    WHERE key = $1";
+
+/// Makes an object unservable; what is served already stays.
+pub(crate) const SET_UNSERVABLE: &str = "
+    UPDATE objects SET state = 'unservable', reason = $2 WHERE key = $1 AND state <> 'indexed'";
+
+/// Ends the job of an object.
+pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND object_key = $2";
+
+/// Claims the oldest queued jobs. PostgreSQL adds FOR UPDATE SKIP LOCKED to the inner question.
+pub(crate) const CLAIM_JOBS: &str = "
+    UPDATE jobs SET claimed_by = $2, claimed_at = $3, attempts = attempts + 1
+    WHERE id IN (SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4)
+    RETURNING id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size";
+
+/// Puts a claimed job back into the queue.
+pub(crate) const RELEASE_JOB: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE id = $1";
+
+/// Puts all that a node has claimed back into the queue.
+pub(crate) const REQUEUE_CLAIMED: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by = $1";
+
+/// Queued jobs that were begun too often.
+pub(crate) const WORN_JOBS: &str =
+    "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
+
+const TARGET_COLUMNS: &str = "
+    SELECT t.serial, t.target, t.kind, o.key, o.size, o.media_type, o.state, o.reason, o.tid,
+        x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation
+    FROM targets t
+    JOIN objects o ON o.key = t.object_key
+    LEFT JOIN indexes x ON x.object_key = o.key AND x.version = o.index_version";
+
+/// Targets with everything that serving them needs; the caller adds the condition.
+pub(crate) fn targets(rest: &str) -> String {
+    format!("{TARGET_COLUMNS} {rest}")
+}
+
+/// One target by name.
+pub(crate) const TARGET_BY_NAME: &str = "WHERE t.target = $1";
+
+/// The targets that a bare `/jpip` may mean: files, and instances with an image; two are enough to know.
+pub(crate) const ONLY_TARGET: &str = "
+    WHERE t.kind = 'file' OR (t.kind = 'instance' AND NOT (o.state = 'unservable' AND o.reason LIKE 'no-pixel-data:%'))
+    ORDER BY t.serial LIMIT 2";
+
+/// The instances of a series in the order in which their frames count.
+pub(crate) const SERIES_TARGETS: &str = "
+    JOIN instances i ON i.serial = t.serial
+    WHERE i.series_instance_uid = $1
+    ORDER BY i.instance_number IS NULL, i.instance_number, i.sop_instance_uid LIMIT $2";
+
+/// Instances with their state; the caller adds the condition.
+pub(crate) const INSTANCES: &str = "
+    SELECT i.serial, i.sop_instance_uid, i.series_instance_uid, i.study_instance_uid, i.sop_class_uid,
+        i.transfer_syntax_uid, i.modality, i.instance_number, i.image_rows, i.image_columns, i.number_of_frames,
+        o.key, o.size, o.state, o.reason, o.tid
+    FROM instances i
+    JOIN targets t ON t.serial = i.serial
+    JOIN objects o ON o.key = t.object_key
+    WHERE i.serial > ";
+
+/// How much there is.
+pub(crate) const COUNTS: &str = "
+    SELECT (SELECT COUNT(*) FROM targets WHERE kind = 'instance') AS instances,
+        (SELECT COUNT(*) FROM targets WHERE kind = 'file') AS files,
+        (SELECT COUNT(*) FROM jobs) AS jobs";
+
+/// Whether the database answers.
+pub(crate) const PING: &str = "SELECT 1";

@@ -1,0 +1,307 @@
+//! The contract of a catalog: functions over [`Catalog`], run on every database that is built in.
+
+use catalog::{
+    Catalog, CatalogError, FileOutcome, IndexFacts, InstanceFilter, InstanceOutcome, JobKind, NewInstance, NewObject,
+    ObjectKey, OnlyTarget, Reason, ReasonKind, Servable, State, TargetKind,
+};
+
+/// Runs every function of the contract on a fresh SQLite catalog.
+macro_rules! on_sqlite {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let folder = tempfile::tempdir().unwrap();
+                    let url = format!("sqlite:{}", folder.path().join("catalog.sqlite").display());
+                    let catalog = catalog::Catalog::open(&url).await.unwrap();
+                    super::$name(&catalog).await;
+                    catalog.close().await;
+                }
+            )*
+        }
+    };
+}
+
+on_sqlite!(
+    an_instance_is_inserted_then_a_duplicate_then_a_conflict,
+    a_file_name_is_a_pointer,
+    a_job_comes_with_the_row_and_goes_with_its_result,
+    a_claimed_job_comes_back_after_a_crash_and_is_given_up_in_the_end,
+    what_is_indexed_stays_servable,
+    unservable_objects_have_a_reason_and_no_job,
+    a_file_may_come_with_its_index,
+    pages_follow_arrival_and_end_with_none,
+    instances_are_filtered_exactly,
+    the_only_target_is_the_one_with_an_image,
+    a_series_is_ordered_by_instance_number_then_uid,
+    concurrent_commits_are_all_there_and_the_bad_one_alone_fails,
+    one_object_may_have_several_names,
+    hostile_text_is_data,
+);
+
+async fn an_instance_is_inserted_then_a_duplicate_then_a_conflict(catalog: &Catalog) {
+    assert_eq!(put(catalog, 1, "1.2.3").await, InstanceOutcome::Inserted);
+    assert_eq!(put(catalog, 1, "1.2.3").await, InstanceOutcome::Duplicate);
+    assert_eq!(put(catalog, 2, "1.2.3").await, InstanceOutcome::Conflict);
+    let kept = catalog.target("1.2.3").await.unwrap().unwrap();
+    assert_eq!(kept.object_key, key(1));
+    assert_eq!((kept.kind, kept.state, kept.index), (TargetKind::Instance, State::Stored, None));
+    assert_eq!(kept.sop_instance_uid.as_deref(), Some("1.2.3"));
+    assert_eq!(catalog.counts().await.unwrap().jobs, 1, "a conflict leaves no work behind");
+    let row = catalog.instance("1.2.3").await.unwrap().unwrap();
+    assert_eq!((row.object_key, row.tid, row.rows), (key(1), None, Some(512)));
+    assert_eq!(catalog.instance("1.2").await.unwrap(), None);
+}
+
+async fn a_file_name_is_a_pointer(catalog: &Catalog) {
+    let file = |n| object(n, Servable::ToIndex);
+    assert_eq!(catalog.commit_file(file(1), "a/b.jp2").await, Ok(FileOutcome::Inserted));
+    assert_eq!(catalog.commit_file(file(1), "a/b.jp2").await, Ok(FileOutcome::Duplicate));
+    assert_eq!(catalog.commit_file(file(2), "a/b.jp2").await, Ok(FileOutcome::Replaced));
+    assert_eq!(catalog.target("a/b.jp2").await.unwrap().unwrap().object_key, key(2));
+    assert_eq!(catalog.target("A/b.jp2").await, Ok(None), "names are compared byte for byte");
+    put(catalog, 3, "1.2.3").await;
+    assert!(catalog.commit_file(file(4), "1.2.3").await.is_err(), "a file never takes an instance's name");
+}
+
+async fn a_job_comes_with_the_row_and_goes_with_its_result(catalog: &Catalog) {
+    put(catalog, 1, "1.1").await;
+    put(catalog, 2, "1.2").await;
+    put(catalog, 3, "1.3").await;
+    let first = catalog.claim_jobs(JobKind::Index, "n", 2).await.unwrap();
+    assert_eq!(first.iter().map(|job| (job.object_key, job.attempts)).collect::<Vec<_>>(), [(key(1), 1), (key(2), 1)]);
+    assert_eq!(first[0].object_size, 1000);
+    let second = catalog.claim_jobs(JobKind::Index, "n", 2).await.unwrap();
+    assert_eq!(second.len(), 1);
+    assert!(catalog.claim_jobs(JobKind::Index, "n", 2).await.unwrap().is_empty());
+
+    catalog.set_indexed(key(1), facts(None)).await.unwrap();
+    catalog.set_unservable(key(2), Reason::new(ReasonKind::Damaged, "no frame is whole")).await.unwrap();
+    catalog.release_job(second[0].id).await.unwrap();
+    assert_eq!(catalog.counts().await.unwrap().jobs, 1);
+
+    let served = catalog.target("1.1").await.unwrap().unwrap();
+    let index = served.index.unwrap();
+    assert_eq!((served.state, index.key.object, index.key.version), (State::Indexed, key(1), 3));
+    assert_eq!((index.codestreams, index.width, index.height, index.tid.len()), (5, 640, 480, 32));
+    assert_eq!(index.presentation, "{}");
+    let refused = catalog.target("1.2").await.unwrap().unwrap();
+    assert_eq!(refused.reason.as_deref(), Some("damaged: no frame is whole"));
+    assert_eq!(catalog.claim_jobs(JobKind::Index, "n", 9).await.unwrap()[0].attempts, 2);
+    assert_eq!(catalog.set_indexed(key(9), facts(None)).await, Err(CatalogError::NoSuchObject));
+}
+
+async fn a_claimed_job_comes_back_after_a_crash_and_is_given_up_in_the_end(catalog: &Catalog) {
+    put(catalog, 1, "1.1").await;
+    let reason = Reason::new(ReasonKind::Failed, "tried three times");
+    for attempt in 1..=3 {
+        assert_eq!(catalog.give_up_jobs(3, reason.clone()).await, Ok(0));
+        let jobs = catalog.claim_jobs(JobKind::Index, "n", 1).await.unwrap();
+        assert_eq!(jobs[0].attempts, attempt);
+        assert_eq!(catalog.requeue_claimed("another node").await, Ok(0));
+        assert_eq!(catalog.requeue_claimed("n").await, Ok(1));
+    }
+    assert_eq!(catalog.give_up_jobs(3, reason).await, Ok(1));
+    assert!(catalog.claim_jobs(JobKind::Index, "n", 1).await.unwrap().is_empty());
+    let row = catalog.instance("1.1").await.unwrap().unwrap();
+    assert_eq!((row.state, row.reason.as_deref()), (State::Unservable, Some("failed: tried three times")));
+}
+
+async fn what_is_indexed_stays_servable(catalog: &Catalog) {
+    put(catalog, 1, "1.1").await;
+    catalog.set_indexed(key(1), facts(Some("EOC is missing"))).await.unwrap();
+    catalog.set_unservable(key(1), Reason::new(ReasonKind::Failed, "late")).await.unwrap();
+    let newer = IndexFacts { version: 4, tid: "f".repeat(32), ..facts(None) };
+    let old = catalog.target("1.1").await.unwrap().unwrap();
+    assert_eq!((old.state, old.reason.as_deref()), (State::Indexed, Some("EOC is missing")));
+    catalog.set_indexed(key(1), newer).await.unwrap();
+    let new = catalog.target("1.1").await.unwrap().unwrap();
+    assert_eq!(new.index.map(|index| (index.key.version, index.tid)), Some((4, "f".repeat(32))));
+}
+
+async fn unservable_objects_have_a_reason_and_no_job(catalog: &Catalog) {
+    let reason = Reason::new(ReasonKind::NotJpeg2000, "JPEG Baseline (Process 1)");
+    let new = object(1, Servable::Not(reason));
+    catalog.commit_instance(new, instance("1.1")).await.unwrap();
+    let row = catalog.instance("1.1").await.unwrap().unwrap();
+    assert_eq!(row.reason.as_deref(), Some("not-jpeg2000: JPEG Baseline (Process 1)"));
+    assert_eq!(catalog.counts().await.unwrap().jobs, 0);
+}
+
+async fn a_file_may_come_with_its_index(catalog: &Catalog) {
+    let new = object(1, Servable::Indexed(facts(None)));
+    assert_eq!(catalog.commit_file(new, "x.jp2").await, Ok(FileOutcome::Inserted));
+    let row = catalog.target("x.jp2").await.unwrap().unwrap();
+    assert_eq!((row.state, row.media_type.as_str()), (State::Indexed, "image/jp2"));
+    assert_eq!(catalog.counts().await.unwrap().jobs, 0);
+}
+
+async fn pages_follow_arrival_and_end_with_none(catalog: &Catalog) {
+    for n in (1..=7).rev() {
+        put(catalog, n, &format!("1.{n}")).await;
+    }
+    catalog.commit_file(object(20, Servable::ToIndex), "x.jp2").await.unwrap();
+    let mut seen = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = catalog.list_targets(None, 3, cursor.as_deref()).await.unwrap();
+        seen.extend(page.items.into_iter().map(|row| row.target));
+        cursor = page.next;
+        let Some(next) = &cursor else { break };
+        assert!(next.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    }
+    assert_eq!(seen, ["1.7", "1.6", "1.5", "1.4", "1.3", "1.2", "1.1", "x.jp2"]);
+    let whole = catalog.list_targets(Some(TargetKind::Instance), 7, None).await.unwrap();
+    assert_eq!((whole.items.len(), whole.next), (7, None), "an exact page is the last");
+    assert_eq!(catalog.list_targets(Some(TargetKind::File), 7, None).await.unwrap().items.len(), 1);
+    assert!(catalog.list_targets(Some(TargetKind::Series), 7, None).await.unwrap().items.is_empty());
+    assert_eq!(catalog.list_targets(None, 7, Some("x y")).await, Err(CatalogError::BadCursor));
+}
+
+async fn instances_are_filtered_exactly(catalog: &Catalog) {
+    for (n, study, modality) in [(1, "9.1", "CT"), (2, "9.1", "SR"), (3, "9.2", "CT")] {
+        let new = NewInstance {
+            study_instance_uid: study.to_owned(),
+            modality: Some(modality.to_owned()),
+            patient_id: Some(format!("p{n}")),
+            ..instance(&format!("1.{n}"))
+        };
+        catalog.commit_instance(object(n, Servable::ToIndex), new).await.unwrap();
+    }
+    let uids = async |filter: InstanceFilter| {
+        let page = catalog.list_instances(&filter, 100, None).await.unwrap();
+        page.items.into_iter().map(|row| row.sop_instance_uid).collect::<Vec<_>>()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let none = InstanceFilter::default;
+    assert_eq!(uids(none()).await, ["1.1", "1.2", "1.3"]);
+    assert_eq!(uids(InstanceFilter { study_instance_uid: some("9.1"), ..none() }).await, ["1.1", "1.2"]);
+    let both = InstanceFilter { study_instance_uid: some("9.1"), modality: some("CT"), ..none() };
+    assert_eq!(uids(both).await, ["1.1"]);
+    assert_eq!(uids(InstanceFilter { patient_id: some("p3"), ..none() }).await, ["1.3"]);
+    assert!(uids(InstanceFilter { patient_id: some("p"), ..none() }).await.is_empty());
+    assert!(uids(InstanceFilter { series_instance_uid: some("%"), ..none() }).await.is_empty());
+}
+
+async fn the_only_target_is_the_one_with_an_image(catalog: &Catalog) {
+    assert_eq!(catalog.only_target().await, Ok(OnlyTarget::None));
+    let report = object(1, Servable::Not(Reason::new(ReasonKind::NoPixelData, "a report")));
+    catalog.commit_instance(report, instance("1.1")).await.unwrap();
+    assert_eq!(catalog.only_target().await, Ok(OnlyTarget::None));
+    put(catalog, 2, "1.2").await;
+    match catalog.only_target().await.unwrap() {
+        OnlyTarget::One(row) => assert_eq!(row.target, "1.2"),
+        other => panic!("{other:?}"),
+    }
+    catalog.commit_file(object(3, Servable::ToIndex), "x.jp2").await.unwrap();
+    assert_eq!(catalog.only_target().await, Ok(OnlyTarget::Several));
+}
+
+async fn a_series_is_ordered_by_instance_number_then_uid(catalog: &Catalog) {
+    for (n, uid, number) in [(1, "1.9", None), (2, "1.8", Some(10)), (3, "1.7", Some(2)), (4, "1.6", Some(10))] {
+        let new = NewInstance { instance_number: number, ..instance(uid) };
+        catalog.commit_instance(object(n, Servable::ToIndex), new).await.unwrap();
+    }
+    let rows = catalog.series_targets("2.25.2", 100).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.target.as_str()).collect::<Vec<_>>(), ["1.7", "1.6", "1.8", "1.9"]);
+}
+
+async fn concurrent_commits_are_all_there_and_the_bad_one_alone_fails(catalog: &Catalog) {
+    put(catalog, 250, "1.1000").await;
+    let tasks = (0..200u8).map(|n| {
+        let catalog = catalog.clone();
+        tokio::spawn(async move {
+            let bad = n % 10 == 0;
+            match bad {
+                true => catalog.commit_file(object(n, Servable::ToIndex), "1.1000").await.is_err(),
+                false => put(&catalog, n, &format!("1.{n}")).await == InstanceOutcome::Inserted,
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        assert!(task.await.unwrap());
+    }
+    let counts = catalog.counts().await.unwrap();
+    assert_eq!((counts.instances, counts.files, counts.jobs), (181, 0, 181), "what failed left nothing");
+}
+
+async fn one_object_may_have_several_names(catalog: &Catalog) {
+    for name in ["a.jp2", "b.jp2"] {
+        catalog.commit_file(object(1, Servable::ToIndex), name).await.unwrap();
+    }
+    assert_eq!(catalog.counts().await.unwrap().jobs, 1);
+    catalog.set_indexed(key(1), facts(None)).await.unwrap();
+    for name in ["a.jp2", "b.jp2"] {
+        assert_eq!(catalog.target(name).await.unwrap().unwrap().state, State::Indexed);
+    }
+}
+
+async fn hostile_text_is_data(catalog: &Catalog) {
+    let name = "'; DROP TABLE objects; -- \u{1f9e0}%_";
+    catalog.commit_file(object(1, Servable::ToIndex), name).await.unwrap();
+    assert_eq!(catalog.target(name).await.unwrap().unwrap().target, name);
+    assert_eq!(catalog.target("' OR 1=1 --").await, Ok(None));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart_without_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("catalog.sqlite").display());
+    let first = Catalog::open(&url).await.unwrap();
+    put(&first, 1, "1.1").await;
+    first.claim_jobs(JobKind::Index, "n", 1).await.unwrap();
+    let second = Catalog::open(&url).await.unwrap();
+    assert!(second.target("1.1").await.unwrap().is_some());
+    assert_eq!(second.requeue_claimed("n").await, Ok(1));
+    second.close().await;
+    first.close().await;
+    assert_eq!(first.commit_file(object(2, Servable::ToIndex), "x").await, Err(CatalogError::Closed));
+}
+
+#[tokio::test]
+async fn an_unknown_database_is_refused_with_words() {
+    let refused = Catalog::open("mysql://host/x").await.unwrap_err();
+    assert_eq!(refused, CatalogError::UnknownDatabase);
+}
+
+async fn put(catalog: &Catalog, n: u8, uid: &str) -> InstanceOutcome {
+    catalog.commit_instance(object(n, Servable::ToIndex), instance(uid)).await.unwrap()
+}
+
+fn key(n: u8) -> ObjectKey {
+    ObjectKey::new([n; 32])
+}
+
+fn object(n: u8, servable: Servable) -> NewObject {
+    NewObject { key: key(n), size: 1000, media_type: "application/dicom".to_owned(), servable }
+}
+
+fn instance(uid: &str) -> NewInstance {
+    NewInstance {
+        sop_instance_uid: uid.to_owned(),
+        series_instance_uid: "2.25.2".to_owned(),
+        study_instance_uid: "2.25.1".to_owned(),
+        sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+        transfer_syntax_uid: "1.2.840.10008.1.2.4.90".to_owned(),
+        rows: Some(512),
+        columns: Some(512),
+        number_of_frames: Some(1),
+        attributes: "{}".to_owned(),
+        ..NewInstance::default()
+    }
+}
+
+fn facts(damage: Option<&str>) -> IndexFacts {
+    IndexFacts {
+        version: 3,
+        size: 100,
+        codestreams: 5,
+        width: 640,
+        height: 480,
+        media_type: Some("image/jp2".to_owned()),
+        tid: "0".repeat(32),
+        presentation: "{}".to_owned(),
+        damage: damage.map(str::to_owned),
+    }
+}
