@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Speed and memory of Precinct, each figure beside a floor or a peer measured in the same run: target, floor, measured, ratio.
+
+  bench/run.py [--only index,big,cold,tiny,load,core,idle] [--keep DIR]
+
+Needs release builds of `precinct` and of the example `static_floor`, the images of ../shared/tools/make_images.sh (made on first
+use), wrk, and for the peer OpenJPIP (Debian libopenjpip-server, spawn-fcgi, nginx-light). Nothing here is a test: it only prints.
+"""
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = os.path.join(ROOT, '..', 'shared', 'tools')
+TARGET = os.environ.get('CARGO_TARGET_DIR', os.path.join(ROOT, 'target'))
+PRECINCT = os.path.join(TARGET, 'release', 'precinct')
+FLOOR = os.path.join(TARGET, 'release', 'examples', 'static_floor')
+ROWS = []
+
+
+def row(what, target, floor, measured, ratio):
+    ROWS.append((what, target, floor, measured, ratio))
+    print('{:62} | {:>16} | {:>20} | {:>24} | {}'.format(what, target, floor, measured, ratio), flush=True)
+
+
+def status(pid, key):
+    with open(f'/proc/{pid}/status') as f:
+        return int(re.search(rf'^{key}:\s+(\d+)', f.read(), re.M)[1]) / 1024
+
+
+def cpu(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        part = f.read().rsplit(')', 1)[1].split()
+    return (int(part[11]) + int(part[12])) / os.sysconf('SC_CLK_TCK')
+
+
+class Server:
+    """`precinct serve` on a free port with a data directory; as a context manager."""
+
+    def __init__(self, data, cores=None):
+        self.data, self.cores = data, cores
+
+    def __enter__(self):
+        start = time.perf_counter()
+        command = [PRECINCT, 'serve', '--data', self.data, '--http', '127.0.0.1:0']
+        if self.cores:
+            command = ['taskset', '-c', self.cores] + command
+        env = dict(os.environ, PRECINCT_LOG='warn')
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
+        line = self.process.stdout.readline()
+        self.ready_ms = (time.perf_counter() - start) * 1e3
+        self.http = re.search(r'http=(\S+)', line)[1]
+        self.base = 'http://' + self.http
+        self.pid = self.process.pid
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(40)
+
+
+def get(url):
+    with urllib.request.urlopen(url) as answer:
+        return answer.read()
+
+
+def imported(work, *files):
+    data = tempfile.mkdtemp(dir=work)
+    subprocess.run([PRECINCT, 'import', '--data', data, *files], check=True, stdout=subprocess.DEVNULL)
+    return data
+
+
+def measured_run(command):
+    """Wall seconds, CPU seconds and peak MB of one command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def bench_index(images, _work):
+    for name in ('g16_4096_plt.jp2', 'g16_4096_u64_idx.jp2'):
+        path = os.path.join(images, name)
+        size = os.path.getsize(path) / 1e6
+        floor = min(measured_run(['cat', path])[0] for _ in range(5))
+        idle = min(measured_run([PRECINCT, '--version'])[1] for _ in range(5))
+        seconds = max(1e-3, min(measured_run([PRECINCT, 'index', path])[1] for _ in range(5)) - idle)
+        row(f'index {name} ({size:.1f} MB)', '500 MB/s/core', f'cat {size / floor:.0f} MB/s', f'{size / seconds:.0f} MB/s', f'{floor / seconds:.2f}')
+
+
+def bench_big(images, work):
+    path = os.path.join(images, 's10g.j2k')
+    if not os.path.exists(path):
+        synthetic(path, '65536x32768', 3, 256, 6800)
+    seconds, used, peak = measured_run([PRECINCT, 'index', path])
+    idle = measured_run([PRECINCT, '--version'])[2]
+    row('index of a 10.7 GB file, peak memory', '64 MB', f'--version {idle:.0f} MB', f'{peak:.0f} MB, {seconds:.1f} s', f'{os.path.getsize(path) / 1e6 / used:.0f} MB/s of CPU')
+
+
+def synthetic(path, size, components, precinct, block):
+    subprocess.run([sys.executable, os.path.join(ROOT, 'bench', 'synthetic.py'), path, '--size', size, '--components', str(components),
+                    '--precinct', str(precinct), '--block-bytes', str(block)], check=True)
+
+
+def bench_cold(images, work):
+    small = os.path.join(images, 's16384.j2k')
+    if not os.path.exists(small):
+        synthetic(small, '16384x16384', 1, 64, 700)
+    for name, packets, target in (('s16384.j2k', 87_360, 3), ('rgb8_8192_t1024_idx.jp2', 294_912, 10)):
+        data = imported(work, os.path.join(images, name))
+        cold, warm, floor, grown, size = [], [], [], [], 0
+        for _ in range(5):
+            with Server(data) as server:
+                get(server.base + '/healthz')
+                before = status(server.pid, 'VmRSS')
+                url = f'{server.base}/jpip?target={name}&type=jpp-stream&fsiz=128,128&roff=0,0&rsiz=128,128'
+                for times, address in ((cold, url), (warm, url), (floor, server.base + '/healthz')):
+                    start = time.perf_counter()
+                    body = get(address)
+                    times.append((time.perf_counter() - start) * 1e3)
+                    size = size or len(body)
+                grown.append(status(server.pid, 'VmRSS') - before)
+        middle = lambda values: sorted(values)[len(values) // 2]
+        row(f'cold thumbnail of {packets} packets ({size} bytes)', f'{target} ms', f'/healthz {middle(floor):.2f} ms', f'{middle(cold):.2f} ms', f'{middle(cold) / middle(floor):.1f}')
+        row(f'  again', '1 ms', f'/healthz {middle(floor):.2f} ms', f'{middle(warm):.2f} ms', f'{middle(warm) / middle(floor):.1f}')
+        row(f'  memory growth', '5 MB', '', f'{middle(grown):.1f} MB', '')
+
+
+def bench_tiny(images, work):
+    name = 'g16_4096_p64_idx.jp2'
+    data = imported(work, os.path.join(images, name))
+    with Server(data) as server:
+        body = get(f'{server.base}/jpip?target={name}&type=jpp-stream&fsiz=128,128&roff=0,0&rsiz=128,128')
+    row('thumbnail of 4096 tiny precincts, whole response', '72 KB', 'payload 50.6 KB', f'{len(body) / 1e3:.1f} KB', f'{len(body) / 50_600:.2f}')
+
+
+def load(url, target, mode, clients, pid, requests=200, extra=()):
+    with tempfile.NamedTemporaryFile() as out:
+        subprocess.run([sys.executable, os.path.join(TOOLS, 'jpip_bench.py'), '--url', url, '--target', target, '--size', '4096x4096', '--mode', mode,
+                        '--clients', str(clients), '--requests', str(requests), '--pid', pid, '--json', out.name, '--max-seconds', '40', *extra],
+                       check=True, stdout=subprocess.DEVNULL)
+        return json.loads(out.read().decode().splitlines()[-1])
+
+
+def bench_load(images, work):
+    name = 'g16_4096_u64_idx.jp2'
+    data = imported(work, os.path.join(images, name))
+    with Server(data) as server:
+        floor_port = free_port()
+        floor = subprocess.Popen([FLOOR, f'127.0.0.1:{floor_port}', server.base], stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(0.5)
+            for mode in ('stateless', 'session'):
+                for clients in (1, 4, 16, 64):
+                    requests = 200 if clients < 64 else 60
+                    ours = load(server.base + '/jpip', name, mode, clients, str(server.pid), requests)
+                    address = f'http://127.0.0.1:{floor_port}/jpip'
+                    load(address, name, mode, clients, str(floor.pid), requests)
+                    static = load(address, name, mode, clients, str(floor.pid), requests)
+                    problems = f" errors {ours['errors']}" if ours['errors'] else ''
+                    row(f"{mode}, {clients} clients, {ours['rps']:.0f} req/s, peak {ours['rss_peak_MB']:.0f} MB{problems}", 'CPU <= 2.5x',
+                        f"{static['cpu_ms_per_req']:.3f} ms/window", f"{ours['cpu_ms_per_req']:.3f} ms/window", f"{ours['cpu_ms_per_req'] / max(static['cpu_ms_per_req'], 1e-3):.2f}")
+                    row('  p99 against p50', '<= 20x at 64', f"p50 {ours['p50_ms']:.2f} ms", f"p99 {ours['p99_ms']:.2f} ms", f"{ours['p99_ms'] / ours['p50_ms']:.1f}")
+        finally:
+            floor.kill()
+    bench_peer(images, work, name)
+
+
+def bench_peer(images, work, name):
+    """OpenJPIP beside us: bytes of the same trace per CPU second. It sends wrong precincts for nearly every region (peers.md), so its bytes are an upper bound of its exact ones."""
+    if not shutil.which('opj_server'):
+        print('OpenJPIP is not installed (libopenjpip-server, spawn-fcgi, nginx-light): peer left out')
+        return
+    script = os.path.join(TOOLS, 'openjpip.sh')
+    data = imported(work, os.path.join(images, name))
+    with Server(data) as server:
+        ours = load(server.base + '/jpip', name, 'session', 4, str(server.pid))
+    peer_dir = tempfile.mkdtemp(dir=work)
+    shutil.copy(os.path.join(images, name), peer_dir)
+    pids = subprocess.run(['bash', script, 'start', peer_dir, '8081'], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        theirs = load('http://127.0.0.1:8081/myFCGI', name, 'session', 4, pids)
+    finally:
+        subprocess.run(['bash', script, 'stop', peer_dir], check=False)
+    mine, other = ours['MB'] / max(ours['cpu_s'], 0.01), theirs['MB'] / max(theirs['cpu_s'], 0.01)
+    row('bytes per CPU second beside OpenJPIP (all its bytes, right or not)', '>= 10x', f'{other:.0f} MB/s', f'{mine:.0f} MB/s', f'{mine / max(other, 1e-9):.1f}')
+
+
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def wrk(url):
+    out = subprocess.run(['taskset', '-c', '1', 'wrk', '-t1', '-c8', '-d5s', url], check=True, capture_output=True, text=True).stdout
+    return float(re.search(r'Requests/sec:\s+([\d.]+)', out)[1])
+
+
+def bench_core(images, work):
+    name = 'g16_4096_u64_idx.jp2'
+    data = imported(work, os.path.join(images, name))
+    with Server(data, cores='0') as server:
+        port = free_port()
+        floor = subprocess.Popen(['taskset', '-c', '0', FLOOR, f'127.0.0.1:{port}', server.base], stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(0.5)
+            for label, window, target in (('64 KiB', 'fsiz=4096,4096&roff=1000,1000&rsiz=180,180', 0.5), ('2 KiB', 'fsiz=4096,4096&roff=1010,1010&rsiz=8,8&len=2048', 0.35)):
+                query = f'/jpip?target={name}&type=jpp-stream&{window}'
+                size = len(get(f'http://127.0.0.1:{port}{query}'))
+                ours, static = wrk(server.base + query), wrk(f'http://127.0.0.1:{port}{query}')
+                row(f'one core, ~{label} windows ({size} bytes)', f'>= {target}x', f'{static:.0f} req/s', f'{ours:.0f} req/s', f'{ours / static:.2f}')
+        finally:
+            floor.kill()
+
+
+def bench_idle(images, work):
+    empty = tempfile.mkdtemp(dir=work)
+    times = []
+    for _ in range(5):
+        shutil.rmtree(empty)
+        with Server(empty) as server:
+            times.append(server.ready_ms)
+            time.sleep(0.3)
+            idle = status(server.pid, 'VmRSS')
+    start = time.perf_counter()
+    subprocess.run([PRECINCT, '--version'], stdout=subprocess.DEVNULL, check=True)
+    floor = (time.perf_counter() - start) * 1e3
+    row('ready after start on an empty data directory', '150 ms', f'--version {floor:.0f} ms', f'{sorted(times)[2]:.0f} ms', '')
+    row('idle server', '30 MB', '', f'{idle:.1f} MB', '')
+    name = 'g16_1024_u64_idx.jp2'
+    data = imported(work, os.path.join(images, name))
+    with Server(data) as server:
+        import http.client
+        host, port = server.http.split(':')
+        connection = http.client.HTTPConnection(host, int(port))
+        get(server.base + '/healthz')
+        before, opened = status(server.pid, 'VmRSS'), 0
+        for _ in range(10_000):
+            connection.request('GET', f'/jpip?target={name}&type=jpp-stream&cnew=http&fsiz=128,128')
+            answer = connection.getresponse()
+            answer.read()
+            opened += answer.status == 200 and answer.getheader('JPIP-cnew') is not None
+        row(f'{opened} idle channels, each after one thumbnail', '300 MB', f'before {before:.0f} MB', f"{status(server.pid, 'VmRSS'):.0f} MB", '')
+
+
+def images_in(folder):
+    images = os.path.join(folder, 'img')
+    if not os.path.exists(os.path.join(images, 'g16_1024_debianjpip.jp2')):
+        print(f'making the bench images in {folder} (some minutes, once)', flush=True)
+        raw = os.path.join(folder, 'raw')
+        subprocess.run(['/usr/bin/python3', os.path.join(TOOLS, 'make_raw.py'), raw], check=True)
+        subprocess.run(['bash', os.path.join(TOOLS, 'make_images.sh'), raw, images], check=True)
+    return images
+
+
+def main():
+    sections = {'index': bench_index, 'big': bench_big, 'cold': bench_cold, 'tiny': bench_tiny, 'load': bench_load, 'core': bench_core, 'idle': bench_idle}
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--only', default=','.join(sections))
+    p.add_argument('--keep', default=os.path.join(ROOT, 'build', 'bench'), help='where the bench images are made and kept')
+    a = p.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+    if not os.path.isdir(TOOLS):
+        sys.exit('the bench needs the tools and images of ../shared, which is not beside this clone')
+    images = images_in(a.keep)
+    print('{:62} | {:>16} | {:>20} | {:>24} | {}'.format('what', 'target', 'floor or peer', 'measured', 'ratio'))
+    with tempfile.TemporaryDirectory(dir=a.keep) as work:
+        for name in a.only.split(','):
+            sections[name](images, work)
+
+
+if __name__ == '__main__':
+    main()
