@@ -1,0 +1,77 @@
+//! `precinct serve`.
+
+use std::{io::Write as _, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    config::ServeArgs,
+    http::{Service, listener},
+    telemetry,
+};
+
+/// How long requests may go on after the first signal.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Serve a data directory over HTTP and JPIP
+///
+/// Everything that was imported is listed at `/`, and each target can be asked for at `/jpip`. Standard output
+/// carries one line, `ready http=ADDR`, once requests are accepted; the log goes to standard error. SIGTERM and
+/// SIGINT let running requests finish (30 s at most); a second one ends at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Each setting: flag, then environment variable, then configuration file, then default.\n\n\
+    Examples:\n  \
+    precinct serve                                         ./data at http://127.0.0.1:8080/\n  \
+    precinct serve --data /srv/images --http 127.0.0.1:0   on a free port; the ready line names it\n  \
+    precinct serve --http 0.0.0.0:80 --http-allow 10.0.0.0/8 --public-url https://images.example/precinct\n  \
+    PRECINCT_LOG=debug precinct serve --config /etc/precinct.toml --log-format json")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+/// Serves until a signal comes.
+pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
+    let settings = serve.args.settle()?;
+    telemetry::start_logging(settings.log_format, "info")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    let done = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let http = settings.http;
+        let listener = listener::listen(http).with_context(|| format!("{http} cannot be listened on"))?;
+        let address = listener.local_addr().context("the address is not known")?;
+        let app = App::open(settings, address).await?;
+        let service = Arc::new(Service::new(Arc::clone(&app)).await?);
+        let drain = CancellationToken::new();
+        let serving = tokio::spawn(listener::serve(listener, service, drain.clone()));
+        announce(&format!("ready http={address}"))?;
+        tracing::info!(http.address = %address, "serving");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("finishing running requests");
+        app.start_draining();
+        drain.cancel();
+        tokio::select! {
+            _ = serving => {}
+            () = tokio::time::sleep(DRAIN) => tracing::warn!("requests were still running after 30 s"),
+            _ = terminate.recv() => tracing::warn!("ended by a second signal"),
+            _ = interrupt.recv() => tracing::warn!("ended by a second signal"),
+        }
+        app.close().await;
+        anyhow::Ok(ExitCode::SUCCESS)
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done
+}
+
+fn announce(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("standard output is closed")
+}

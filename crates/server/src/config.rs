@@ -1,0 +1,288 @@
+//! What an operator may set: command line, then environment, then TOML file, then the defaults given here.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+use serde::Deserialize;
+
+pub use network::Network;
+
+mod network;
+
+/// Where the stored objects and the catalog are; taken by `serve` and by `import`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DataArgs {
+    /// Data directory; created if it does not exist [default: ./data]
+    #[arg(long, value_name = "DIR", env = "PRECINCT_DATA")]
+    pub data: Option<PathBuf>,
+    /// Catalog: `sqlite` (inside the data directory) or `sqlite:PATH` [default: sqlite]
+    #[arg(long, value_name = "URL", env = "PRECINCT_DATABASE")]
+    pub database: Option<String>,
+    /// Store of objects and indexes: a folder [default: the data directory]
+    #[arg(long, value_name = "URL", env = "PRECINCT_STORE")]
+    pub store: Option<String>,
+    /// TOML file with any of these settings; its keys are the flag names with `_` for `-`
+    #[arg(long, value_name = "FILE", env = "PRECINCT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The flags of `precinct serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Address to listen on for HTTP; port 0 picks a free port [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "PRECINCT_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// Base of the URLs that are handed out, as clients see it [default: http:// and the HTTP address]
+    #[arg(long, value_name = "URL", env = "PRECINCT_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// Web origin whose pages may read answers, besides localhost; may be repeated
+    #[arg(long, value_name = "ORIGIN", env = "PRECINCT_CORS_ORIGIN", value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
+    /// Network that may connect when the address is not loopback, as 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "NETWORK", env = "PRECINCT_HTTP_ALLOW", value_delimiter = ',')]
+    pub http_allow: Vec<Network>,
+    /// Let anybody connect on an address that is not loopback
+    #[arg(long, env = "PRECINCT_INSECURE", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub insecure: Option<bool>,
+    /// Largest object that may be imported, in bytes [default: 68719476736]
+    #[arg(long, value_name = "BYTES", env = "PRECINCT_MAX_IMPORT_BYTES")]
+    pub max_import_bytes: Option<u64>,
+    /// Connections held at a time; more are answered 503 [default: 4096]
+    #[arg(long, value_name = "N", env = "PRECINCT_MAX_CONNECTIONS")]
+    pub max_connections: Option<usize>,
+    /// JPIP channels held at a time; more are answered 503 [default: 20000]
+    #[arg(long, value_name = "N", env = "PRECINCT_MAX_CHANNELS")]
+    pub max_channels: Option<usize>,
+    /// Form of the log on standard error; what is logged is set by PRECINCT_LOG, as in `info,server::http=debug`
+    #[arg(long, value_name = "FORMAT", env = "PRECINCT_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Form of the log on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Settings of the stored data, complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSettings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Path of the SQLite catalog if it is not in its usual place inside the data directory.
+    pub database: Option<PathBuf>,
+    /// Folder of objects and indexes if it is not the data directory.
+    pub store: Option<PathBuf>,
+}
+
+/// Settings of the server, complete and checked.
+#[derive(Debug, Clone)]
+pub struct ServeSettings {
+    pub data: DataSettings,
+    pub http: SocketAddr,
+    /// Without a slash at the end.
+    pub public_url: Option<String>,
+    pub cors_origins: Vec<String>,
+    /// Who may connect; empty = anybody (loopback only, or `--insecure`).
+    pub http_allow: Vec<Network>,
+    pub max_import_bytes: u64,
+    pub max_connections: usize,
+    pub max_channels: usize,
+    pub log_format: LogFormat,
+}
+
+/// The TOML file: every key is a flag name with `_`, and no other key is taken.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSettings {
+    data: Option<PathBuf>,
+    database: Option<String>,
+    store: Option<String>,
+    http: Option<SocketAddr>,
+    public_url: Option<String>,
+    #[serde(default)]
+    cors_origin: Vec<String>,
+    #[serde(default)]
+    http_allow: Vec<Network>,
+    insecure: Option<bool>,
+    max_import_bytes: Option<u64>,
+    max_connections: Option<usize>,
+    max_channels: Option<usize>,
+    log_format: Option<LogFormat>,
+}
+
+impl FileSettings {
+    fn read(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
+        Figment::from(Toml::string(&text))
+            .extract()
+            .with_context(|| format!("the configuration file {} is not right", path.display()))
+    }
+}
+
+impl DataArgs {
+    /// The complete settings: flag or environment, then file, then default.
+    ///
+    /// # Errors
+    ///
+    /// If the file is unreadable or wrong, or names a database or store of a kind that does not exist.
+    pub fn settle(&self) -> anyhow::Result<DataSettings> {
+        let file = FileSettings::read(self.config.as_deref())?;
+        self.settle_with(&file)
+    }
+
+    fn settle_with(&self, file: &FileSettings) -> anyhow::Result<DataSettings> {
+        let data = self.data.clone().or_else(|| file.data.clone()).unwrap_or_else(|| PathBuf::from("data"));
+        let database = self.database.as_deref().or(file.database.as_deref()).unwrap_or("sqlite");
+        let database = match database.strip_prefix("sqlite") {
+            Some("") => None,
+            Some(rest) => {
+                let path = rest.strip_prefix(':').context("--database takes `sqlite` or `sqlite:PATH`")?;
+                let path = path.strip_prefix("//").unwrap_or(path);
+                ensure!(!path.is_empty(), "--database takes `sqlite` or `sqlite:PATH`");
+                Some(PathBuf::from(path))
+            }
+            None => bail!("--database takes `sqlite` or `sqlite:PATH`; other databases are not there yet"),
+        };
+        let store = self.store.as_deref().or(file.store.as_deref());
+        let store = match store.map(|store| store.strip_prefix("file://").unwrap_or(store)) {
+            Some(store) if store.contains("://") => bail!("--store takes a folder; other stores are not there yet"),
+            Some("") => bail!("--store takes a folder"),
+            other => other.map(PathBuf::from),
+        };
+        Ok(DataSettings { data, database, store })
+    }
+}
+
+impl ServeArgs {
+    /// The complete settings: flag or environment, then file, then default.
+    ///
+    /// # Errors
+    ///
+    /// If the file is unreadable or wrong, if a value is out of range, or if the address is open to the network
+    /// and nothing says to whom.
+    pub fn settle(&self) -> anyhow::Result<ServeSettings> {
+        let file = FileSettings::read(self.data.config.as_deref())?;
+        let http = self.http.or(file.http).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let insecure = self.insecure.or(file.insecure).unwrap_or(false);
+        let http_allow = if self.http_allow.is_empty() { file.http_allow.clone() } else { self.http_allow.clone() };
+        if !is_loopback(http.ip()) && http_allow.is_empty() && !insecure {
+            bail!(
+                "{http} is open to the network: name who may connect with --http-allow NETWORK (http_allow in the \
+                 configuration file), or give --insecure to let anybody"
+            );
+        }
+        let public_url = self.public_url.clone().or_else(|| file.public_url.clone()).map(checked_url).transpose()?;
+        let cors = if self.cors_origin.is_empty() { file.cors_origin.clone() } else { self.cors_origin.clone() };
+        let cors_origins = cors.into_iter().map(checked_origin).collect::<anyhow::Result<_>>()?;
+        let max_connections = self.max_connections.or(file.max_connections).unwrap_or(4096);
+        let max_channels = self.max_channels.or(file.max_channels).unwrap_or(20_000);
+        ensure!(max_connections > 0 && max_channels > 0, "at least one connection and one channel must be allowed");
+        Ok(ServeSettings {
+            data: self.data.settle_with(&file)?,
+            http,
+            public_url,
+            cors_origins,
+            http_allow,
+            max_import_bytes: self.max_import_bytes.or(file.max_import_bytes).unwrap_or(64 << 30),
+            max_connections,
+            max_channels,
+            log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn checked_url(url: String) -> anyhow::Result<String> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let rest = rest.context("--public-url begins with http:// or https://")?;
+    let plain = rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b',' | b'"' | b'<' | b'>'));
+    ensure!(plain && !rest.starts_with('/') && !rest.is_empty(), "--public-url is a host and a path, without a query");
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn checked_origin(origin: String) -> anyhow::Result<String> {
+    let origin = origin.trim_end_matches('/').to_ascii_lowercase();
+    let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let plain = rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/'));
+    ensure!(plain, "--cors-origin is a scheme, a host and perhaps a port, as https://viewer.example:8443");
+    Ok(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn settle(args: ServeArgs, toml: &str) -> anyhow::Result<ServeSettings> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(toml.as_bytes()).unwrap();
+        let data = DataArgs { config: Some(file.path().to_owned()), ..args.data };
+        ServeArgs { data, ..args }.settle()
+    }
+
+    #[test]
+    fn defaults_hold_where_nothing_is_said() {
+        let settings = settle(ServeArgs::default(), "").unwrap();
+        assert_eq!(settings.http, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(settings.data, DataSettings { data: "data".into(), database: None, store: None });
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let args = ServeArgs { http: Some("127.0.0.1:1".parse().unwrap()), ..ServeArgs::default() };
+        let settings = settle(args, "http = \"127.0.0.1:2\"\ndata = \"/d\"\nlog_format = \"json\"").unwrap();
+        assert_eq!(settings.http.port(), 1);
+        assert_eq!(settings.data.data, Path::new("/d"));
+        assert_eq!(settings.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_an_error_that_names_it() {
+        let error = settle(ServeArgs::default(), "htpp = \"127.0.0.1:2\"").unwrap_err();
+        assert!(format!("{error:#}").contains("htpp"), "{error:#}");
+    }
+
+    #[test]
+    fn an_address_open_to_the_network_needs_a_word() {
+        let open = || ServeArgs { http: Some("0.0.0.0:80".parse().unwrap()), ..ServeArgs::default() };
+        assert!(settle(open(), "").unwrap_err().to_string().contains("--insecure"));
+        settle(open(), "insecure = true").unwrap();
+        let settings = settle(open(), "http_allow = [\"10.0.0.0/8\"]").unwrap();
+        assert_eq!(settings.http_allow.len(), 1);
+        let v6 = ServeArgs { http: Some("[::1]:80".parse().unwrap()), ..ServeArgs::default() };
+        settle(v6, "").unwrap();
+    }
+
+    #[test]
+    fn only_what_exists_is_taken_as_database_and_store() {
+        let with = |database: &str, store: &str| {
+            let data = DataArgs { database: Some(database.into()), store: Some(store.into()), ..DataArgs::default() };
+            data.settle()
+        };
+        assert_eq!(with("sqlite:/x/c.db", "file:///s").unwrap().database, Some("/x/c.db".into()));
+        assert!(with("postgres://h/d", "s").is_err());
+        assert!(with("sqlite", "s3://bucket").is_err());
+    }
+}

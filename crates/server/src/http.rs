@@ -1,0 +1,157 @@
+//! HTTP/1.1: what every request passes through before and after its handler.
+//!
+//! `/jpip` goes straight to its handler; everything else through an axum router. A handler that panics costs its
+//! own request a 500 and nothing else.
+
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{Router, body::Body, response::IntoResponse as _};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+use self::{browser::BrowserRules, delivery::Peer, error::Problem, header_case::HeaderCase};
+use crate::{app::App, config::Network, telemetry::Metrics};
+
+mod admin;
+mod browser;
+mod connection;
+pub(crate) mod delivery;
+pub(crate) mod error;
+mod header_case;
+mod jpip;
+pub(crate) mod listener;
+mod request_head;
+
+/// Longest request line and longest sum of header fields, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Answers the requests of every connection.
+pub(crate) struct Service {
+    app: Arc<App>,
+    router: Router,
+    browser: BrowserRules,
+    header_case: HeaderCase,
+    allow: Vec<Network>,
+    max_connections: usize,
+}
+
+impl Service {
+    /// # Errors
+    ///
+    /// If hyper does not tell the case of header names, which would be a change of hyper.
+    pub(crate) async fn new(app: Arc<App>) -> anyhow::Result<Self> {
+        let settings = app.settings();
+        Ok(Self {
+            router: router(&app),
+            browser: BrowserRules::new(settings.cors_origins.clone(), settings.public_url.as_deref()),
+            header_case: HeaderCase::learn().await?,
+            allow: settings.http_allow.clone(),
+            max_connections: settings.max_connections,
+            app,
+        })
+    }
+
+    pub(crate) const fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// Whether a peer of this address may connect at all.
+    pub(crate) fn may_connect(&self, address: IpAddr) -> bool {
+        self.allow.is_empty()
+            || address.to_canonical().is_loopback()
+            || self.allow.iter().any(|network| network.contains(address))
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.app.metrics()
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, peer: &Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+        let working = peer.work();
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let handled = AssertUnwindSafe(self.dispatch(peer, request)).catch_unwind().await;
+        let mut response = handled.unwrap_or_else(|_panic| {
+            // The panic hook has logged where; the payload may hold anything.
+            self.metrics().handler_panics.increment(1);
+            tracing::error!("a request ended in a panic");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served").into_response()
+        });
+        self.browser.apply(origin.as_ref(), &mut response);
+        if peer.is_last_request() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.header_case.apply(&mut response);
+        drop(working);
+        response
+    }
+
+    async fn dispatch(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<Body> {
+        if let Err(problem) = self.admit(peer, &request) {
+            return problem.into_response();
+        }
+        // Some clients join a base URL and a path into `//jpip`.
+        let path = request.uri().path();
+        let slashes = path.bytes().take_while(|&b| b == b'/').count();
+        let path = path.get(slashes..).unwrap_or_default();
+        if let Some(rest) = path.strip_prefix("jpip").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+            if request.method() == Method::OPTIONS {
+                return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
+            }
+            let name = rest.strip_prefix('/').unwrap_or_default().to_owned();
+            return jpip::answer(&self.app, peer, &name, request).await;
+        }
+        if request.method() == Method::OPTIONS {
+            return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
+        }
+        if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {
+            return Problem::new(StatusCode::FORBIDDEN, "pages of other sites may not change anything here")
+                .into_response();
+        }
+        request.extensions_mut().clear();
+        self.metrics().http_requests.increment(1);
+        let routed = self.router.clone().oneshot(request.map(Body::new)).await;
+        let mut response = routed.unwrap_or_else(|never| match never {});
+        if response.status().is_server_error() {
+            self.metrics().http_failures.increment(1);
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// What is refused whatever it asks for.
+    fn admit(&self, peer: &Peer, request: &Request<Incoming>) -> Result<(), Problem> {
+        if peer.is_ambiguous() {
+            return Err(Problem::bad_request("the length of the request body is announced in two ways"));
+        }
+        let uri = request.uri();
+        let target = uri.path().len() + uri.query().map_or(0, str::len);
+        if target > MAX_HEAD {
+            return Err(Problem::new(StatusCode::URI_TOO_LONG, "the request line is longer than 16 KiB"));
+        }
+        let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if fields > MAX_HEAD {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Problem::new(status, "the header fields are longer than 16 KiB"));
+        }
+        if !self.browser.accepts_host(peer, request.headers()) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "on a loopback address, Host is a loopback name"));
+        }
+        Ok(())
+    }
+}
+
+fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .merge(admin::routes())
+        .fallback(async || Problem::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+        })
+        .with_state(Arc::clone(app))
+}

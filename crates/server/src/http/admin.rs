@@ -1,0 +1,34 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use http::{StatusCode, header};
+
+use crate::app::App;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/healthz", get(health)).route("/readyz", get(readiness)).route("/metrics", get(metrics))
+}
+
+/// `GET /healthz`: 200 while the process answers at all.
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: 200 while requests can be served; 503 while the server drains or the catalog does not answer.
+async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    if app.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
+    }
+    if app.catalog_answers().await {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the catalog does not answer\n")
+    }
+}
+
+/// `GET /metrics`: counters in the Prometheus text format.
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics().render())
+}

@@ -1,0 +1,118 @@
+//! When are the bytes of a response delivered? When the socket has taken them, and not before.
+//!
+//! A response body that hands out its last bytes registers a ticket with its connection. hyper calls
+//! `poll_flush` of the stream below it only when its own buffer is empty, so the first flush after the ticket
+//! was registered means that every byte of the response has been written. A connection that breaks drops
+//! its tickets unredeemed, and the cache model never knew of the bytes.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Something to do when a response has been written to its socket; dropped if that never happens.
+pub(crate) trait Delivery: Send {
+    /// All bytes of the response have been written.
+    fn delivered(self: Box<Self>);
+}
+
+/// What the handlers of one connection share with the stream below hyper.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    /// The address that it connected to is a loopback address.
+    on_loopback: bool,
+    tickets: Mutex<Vec<Box<dyn Delivery>>>,
+    has_tickets: AtomicBool,
+    ambiguous: AtomicBool,
+    last_request: AtomicBool,
+    busy: AtomicBool,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            address,
+            on_loopback: local.ip().to_canonical().is_loopback(),
+            tickets: Mutex::new(Vec::new()),
+            has_tickets: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
+            last_request: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the peer connected to a loopback address of this machine.
+    pub(crate) const fn is_on_loopback(&self) -> bool {
+        self.on_loopback
+    }
+
+    /// A handler works on a request of this connection, from now until the guard is dropped.
+    pub(crate) fn work(&self) -> Working<'_> {
+        self.busy.store(true, Ordering::Relaxed);
+        Working(self)
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Redeems `ticket` when everything handed to hyper so far has been written.
+    pub(crate) fn on_delivery(&self, ticket: Box<dyn Delivery>) {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+        self.has_tickets.store(true, Ordering::Release);
+    }
+
+    /// The stream was flushed: redeems every ticket.
+    pub(crate) fn flushed(&self) {
+        if !self.has_tickets.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let tickets = std::mem::take(&mut *self.tickets.lock().unwrap_or_else(PoisonError::into_inner));
+        for ticket in tickets {
+            ticket.delivered();
+        }
+    }
+
+    /// The stream broke: drops every ticket unredeemed.
+    pub(crate) fn broke(&self) {
+        self.has_tickets.store(false, Ordering::Release);
+        let tickets = std::mem::take(&mut *self.tickets.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(tickets);
+    }
+
+    /// A request head framed its body in two ways.
+    pub(crate) fn set_ambiguous(&self) {
+        self.ambiguous.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Ordering::Relaxed)
+    }
+
+    /// Request heads can no longer be told from bodies: the connection ends with the response at hand.
+    pub(crate) fn set_last_request(&self) {
+        self.last_request.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_last_request(&self) -> bool {
+        self.last_request.load(Ordering::Relaxed)
+    }
+}
+
+/// While it lives, its connection is not idle.
+pub(crate) struct Working<'a>(&'a Peer);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
+}

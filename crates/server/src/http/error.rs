@@ -1,0 +1,112 @@
+//! The only place that turns what went wrong into a status: problem details [RFC 9457] outside `/jpip`, plain
+//! text on `/jpip`. Words come from our own error types; nothing of a request or of a patient is repeated.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// An answer that is an error, outside `/jpip`.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Something of ours failed; the details go to the log, once, here.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served; the log says why")
+    }
+
+    /// Our catalog or store does not answer now.
+    pub(crate) fn unavailable(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "the catalog or the store does not answer");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the catalog or the store does not answer; try again")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let body = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+/// An answer on `/jpip` that is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JpipRefusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+    /// Seconds after which it may be worth asking again.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl JpipRefusal {
+    pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), retry_after: None }
+    }
+
+    pub(crate) fn later(reason: impl Into<String>, seconds: u32) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into(), retry_after: Some(seconds) }
+    }
+
+    /// Unknown, expired or closed, told apart by nobody [15444-9 D.1].
+    pub(crate) fn no_such_channel() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the channel is not known here, or has expired")
+    }
+
+    /// Something of ours failed; the details go to the log, once, here.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a JPIP request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served; the log says why")
+    }
+
+    /// Our catalog or store does not answer now.
+    pub(crate) fn unavailable(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "the catalog or the store does not answer");
+        Self::later("the catalog or the store does not answer", 5)
+    }
+}
+
+impl IntoResponse for JpipRefusal {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.reason + "\n"));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

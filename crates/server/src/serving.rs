@@ -1,0 +1,1 @@
+//! From a JPIP request to the bytes of its response.
