@@ -29,6 +29,9 @@ pub mod parts;
 pub mod progression;
 pub mod reader;
 pub mod rect;
+#[cfg(any(test, feature = "testkit"))]
+#[doc(hidden)]
+pub mod testkit;
 
 pub use damage::Damage;
 pub use error::{Family, ParseError};
