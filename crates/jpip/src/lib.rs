@@ -1,5 +1,22 @@
-//! JPIP (ISO/IEC 15444-9) as values: requests in, messages out.
+//! JPIP (ISO/IEC 15444-9) as values: requests in, messages out; the server half and the client half.
+//!
+//! Does: reads requests, maps view-windows onto codestreams, keeps cache models and the tables of channels,
+//! decides which bytes of which data-bin go out next and what their message headers are; on the other side
+//! builds requests, reads messages and puts decodable codestreams together.
+//!
+//! Never: opens a socket or a file, reads a clock or a random source, holds or copies image bytes on the
+//! serving side (a message body is a [`codestream::Span`] or an [`codestream::Extent`]), hears of SOP
+//! Instances, or records bytes in a cache model before they were delivered.
 
+pub mod client;
 pub mod data_bin;
+pub mod limits;
 pub mod message;
+pub mod request;
 pub mod vbas;
+
+pub use data_bin::{BinKey, CodestreamId, DataBinClass};
+pub use limits::Limits;
+pub use message::EorReason;
+pub use request::Request;
+pub use request::error::RequestError;
