@@ -1,1 +1,44 @@
-//! DICOM objects as Precinct sees them.
+//! DICOM objects as Precinct sees them: attributes, frames and where their bytes lie.
+//!
+//! Does: Part 10 files in every transfer syntax [PS3.10 7, PS3.5 7], the walk over the whole data set,
+//! the attributes that the catalog keeps, the extents of each encapsulated frame [PS3.5 A.4], and a
+//! writer for objects that the project itself makes.
+//!
+//! Never: loads pixel data, decodes an image, trusts a length that it has not checked against the end
+//! of the object, recurses with the nesting of a data set, changes a received object, follows a Pixel
+//! Data Provider URL, or puts an attribute's value into an error.
+//!
+//! ```
+//! use dicom_bridge::{PixelData, ScanLimits, scan, write::{NewObject, OffsetTable}};
+//!
+//! let mut object = NewObject::new("1.2.840.10008.5.1.4.1.1.7", "2.25.1", "1.2.840.10008.1.2.4.90");
+//! object.attributes().put(0x0028_0008, "IS", "2");
+//! let bytes = object.encapsulate(&[vec![0xff, 0x4f, 0xff, 0x51], vec![0xff, 0x4f, 0xff, 0x51]], OffsetTable::Basic, 1)?;
+//!
+//! let scanned = scan(&bytes, &ScanLimits::default())?;
+//! assert_eq!(scanned.attributes.sop_instance_uid, "2.25.1");
+//! assert!(matches!(scanned.pixel_data, PixelData::Encapsulated { frames, .. } if frames.len() == 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod attributes;
+mod data_set;
+mod element;
+mod error;
+mod file_meta;
+mod fragments;
+mod frames;
+mod input;
+mod limits;
+mod object;
+mod text;
+mod transfer_syntax;
+mod uid;
+pub mod write;
+
+pub use attributes::{Attribute, Attributes};
+pub use error::ObjectError;
+pub use file_meta::is_part10;
+pub use limits::ScanLimits;
+pub use object::{PixelData, ScannedObject, scan};
+pub use transfer_syntax::TransferSyntax;

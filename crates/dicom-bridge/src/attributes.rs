@@ -1,0 +1,277 @@
+//! The attributes that the catalog keeps, out of the short values of a data set.
+
+use std::fmt;
+
+use dicom_core::{Tag, VR};
+
+use crate::data_set::{DataSet, RawValue};
+use crate::element::Encoding;
+use crate::error::ObjectError;
+use crate::text::CharacterSet;
+use crate::uid::parse_uid;
+
+/// Attributes of the outermost level of one object.
+///
+/// Text is UTF-8 without padding. An attribute that is absent, empty or not what its definition says is
+/// `None`; only those that identify the object are required. `Debug` shows no value of a patient.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attributes {
+    /// SOP Instance UID (0008,0018), a valid UID.
+    pub sop_instance_uid: String,
+    /// SOP Class UID (0008,0016), or Media Storage SOP Class UID where that is absent.
+    pub sop_class_uid: String,
+    /// Series Instance UID (0020,000E), a valid UID.
+    pub series_instance_uid: Option<String>,
+    /// Study Instance UID (0020,000D), a valid UID.
+    pub study_instance_uid: Option<String>,
+    /// Patient ID (0010,0020).
+    pub patient_id: Option<String>,
+    /// Modality (0008,0060).
+    pub modality: Option<String>,
+    /// Instance Number (0020,0013).
+    pub instance_number: Option<i64>,
+    /// Rows (0028,0010), at most 65535.
+    pub rows: Option<u32>,
+    /// Columns (0028,0011), at most 65535.
+    pub columns: Option<u32>,
+    /// Number of Frames (0028,0008) as declared, 1 if absent or not a number above 0. It may be any
+    /// number: the frames of [`crate::PixelData::Encapsulated`] are those that exist.
+    pub number_of_frames: u32,
+    /// Samples per Pixel (0028,0002).
+    pub samples_per_pixel: Option<u16>,
+    /// Bits Allocated (0028,0100).
+    pub bits_allocated: Option<u16>,
+    /// Bits Stored (0028,0101).
+    pub bits_stored: Option<u16>,
+    /// Pixel Representation (0028,0103): 0 unsigned, 1 signed.
+    pub pixel_representation: Option<u16>,
+    /// Planar Configuration (0028,0006).
+    pub planar_configuration: Option<u16>,
+    /// Photometric Interpretation (0028,0004).
+    pub photometric_interpretation: Option<String>,
+    /// Pixel Data Provider URL (0028,7FE0). A stranger's: never to be fetched.
+    pub pixel_data_provider_url: Option<String>,
+    /// All short public attributes of the outermost level, those above included, by ascending tag. The
+    /// character set is not among them: all text here is UTF-8.
+    pub listed: Vec<Attribute>,
+    declared_frames: Option<u32>,
+}
+
+/// One attribute with its values as DICOM JSON would show them [PS3.18 F.2].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Group in the upper, element in the lower 16 bits.
+    pub tag: u32,
+    /// Value representation, two letters.
+    pub vr: &'static str,
+    /// The values in order; numbers in decimal, tags as eight hex digits. An empty value is an empty string.
+    pub values: Vec<String>,
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attributes")
+            .field("rows", &self.rows)
+            .field("columns", &self.columns)
+            .field("number_of_frames", &self.number_of_frames)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({:08X}) {}", self.tag, self.vr)
+    }
+}
+
+impl Attributes {
+    pub(crate) fn interpret(data_set: &DataSet, meta_sop_class: Option<String>) -> Result<Self, ObjectError> {
+        let values = Values { data_set, character_set: data_set.character_set() };
+        let uid = |tag, attribute| values.uid(tag, attribute);
+        let missing = |attribute| ObjectError::Missing { attribute };
+        let sop_instance_uid = uid(Tag(0x0008, 0x0018), "SOPInstanceUID")?.ok_or(missing("SOPInstanceUID"))?;
+        let sop_class_uid =
+            uid(Tag(0x0008, 0x0016), "SOPClassUID")?.or(meta_sop_class).ok_or(missing("SOPClassUID"))?;
+        let number = |element| values.integer(Tag(0x0028, element));
+        let small = |element| number(element).and_then(|value| u16::try_from(value).ok());
+        let declared_frames = number(0x0008).and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0);
+        Ok(Self {
+            sop_instance_uid,
+            sop_class_uid,
+            series_instance_uid: uid(Tag(0x0020, 0x000e), "SeriesInstanceUID")?,
+            study_instance_uid: uid(Tag(0x0020, 0x000d), "StudyInstanceUID")?,
+            patient_id: values.text(Tag(0x0010, 0x0020)),
+            modality: values.text(Tag(0x0008, 0x0060)),
+            instance_number: values.integer(Tag(0x0020, 0x0013)),
+            rows: small(0x0010).map(u32::from),
+            columns: small(0x0011).map(u32::from),
+            number_of_frames: declared_frames.unwrap_or(1),
+            samples_per_pixel: small(0x0002),
+            bits_allocated: small(0x0100),
+            bits_stored: small(0x0101),
+            pixel_representation: small(0x0103),
+            planar_configuration: small(0x0006),
+            photometric_interpretation: values.text(Tag(0x0028, 0x0004)),
+            pixel_data_provider_url: values.text(Tag(0x0028, 0x7fe0)),
+            listed: values.listed(),
+            declared_frames,
+        })
+    }
+
+    /// Number of Frames, `None` if absent or not a number above 0.
+    pub(crate) const fn declared_frames(&self) -> Option<u32> {
+        self.declared_frames
+    }
+}
+
+const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
+
+impl DataSet {
+    fn find(&self, tag: Tag) -> impl Iterator<Item = &RawValue> {
+        self.values.iter().filter(move |value| value.tag == tag)
+    }
+
+    fn character_set(&self) -> CharacterSet {
+        let value = self.find(SPECIFIC_CHARACTER_SET).next().and_then(|value| value.bytes.as_deref());
+        CharacterSet::from_value(value.unwrap_or_default())
+    }
+}
+
+struct Values<'a> {
+    data_set: &'a DataSet,
+    character_set: CharacterSet,
+}
+
+impl Values<'_> {
+    /// A UID that other objects refer to: two readers must not take two different ones from one object.
+    fn uid(&self, tag: Tag, attribute: &'static str) -> Result<Option<String>, ObjectError> {
+        let mut found = None;
+        for (nth, value) in self.data_set.find(tag).enumerate() {
+            let too_long = ObjectError::InvalidUid { attribute, why: "longer than 64 characters" };
+            let uid = parse_uid(value.bytes.as_deref().ok_or(too_long)?, attribute)?;
+            if nth > 0 && uid != found {
+                return Err(ObjectError::Ambiguous { attribute });
+            }
+            found = uid;
+        }
+        Ok(found)
+    }
+
+    fn text(&self, tag: Tag) -> Option<String> {
+        let value = self.data_set.find(tag).next()?;
+        let text = self.decode_text(value.vr, value.bytes.as_deref()?);
+        let text = text.trim_matches(PADDING);
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The first number, whatever VR it was given.
+    fn integer(&self, tag: Tag) -> Option<i64> {
+        let value = self.data_set.find(tag).next()?;
+        let bytes = value.bytes.as_deref()?;
+        if let Some(kind) = Number::of(value.vr) {
+            return kind.decode(bytes, self.data_set.encoding).next()?.parse().ok();
+        }
+        if matches!(value.vr, VR::UN | VR::OB | VR::OW) {
+            let kind = if bytes.len() == 4 { Number::Unsigned(4) } else { Number::Unsigned(2) };
+            return kind.decode(bytes, self.data_set.encoding).next()?.parse().ok();
+        }
+        let text = self.decode_text(value.vr, bytes);
+        text.split('\\').next()?.trim_matches(PADDING).parse().ok()
+    }
+
+    fn listed(&self) -> Vec<Attribute> {
+        let mut listed = Vec::new();
+        for value in &self.data_set.values {
+            let unwanted = value.tag == SPECIFIC_CHARACTER_SET
+                || matches!(value.vr, VR::UN | VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::SQ);
+            let Some(bytes) = value.bytes.as_deref().filter(|_| !unwanted) else { continue };
+            let values = match Number::of(value.vr) {
+                Some(kind) => kind.decode(bytes, self.data_set.encoding).collect(),
+                None => self.text_values(value.vr, bytes),
+            };
+            let tag = u32::from(value.tag.group()) << 16 | u32::from(value.tag.element());
+            listed.push(Attribute { tag, vr: value.vr.to_string(), values });
+        }
+        listed.sort_by_key(|attribute| attribute.tag);
+        listed.dedup_by_key(|attribute| attribute.tag);
+        listed
+    }
+
+    fn text_values(&self, vr: VR, bytes: &[u8]) -> Vec<String> {
+        let text = self.decode_text(vr, bytes);
+        // In these a leading space has a meaning, and a backslash is one [PS3.5 6.2].
+        if matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR) {
+            let text = text.trim_end_matches(PADDING);
+            return if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
+        }
+        if text.trim_matches(PADDING).is_empty() {
+            return Vec::new();
+        }
+        text.split('\\').map(|value| value.trim_matches(PADDING).to_owned()).collect()
+    }
+
+    fn decode_text(&self, vr: VR, bytes: &[u8]) -> String {
+        if matches!(vr, VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UT) {
+            return self.character_set.decode(bytes);
+        }
+        CharacterSet::from_value(b"").decode(bytes)
+    }
+}
+
+const PADDING: [char; 2] = [' ', '\0'];
+
+/// A binary VR and how many bytes one of its values has.
+#[derive(Clone, Copy)]
+enum Number {
+    Unsigned(usize),
+    Signed(usize),
+    Float(usize),
+    Tag,
+}
+
+impl Number {
+    const fn of(vr: VR) -> Option<Self> {
+        Some(match vr {
+            VR::US => Self::Unsigned(2),
+            VR::UL => Self::Unsigned(4),
+            VR::UV => Self::Unsigned(8),
+            VR::SS => Self::Signed(2),
+            VR::SL => Self::Signed(4),
+            VR::SV => Self::Signed(8),
+            VR::FL => Self::Float(4),
+            VR::FD => Self::Float(8),
+            VR::AT => Self::Tag,
+            _ => return None,
+        })
+    }
+
+    /// The values in decimal; an incomplete one at the end is left out.
+    fn decode(self, bytes: &[u8], encoding: Encoding) -> impl Iterator<Item = String> {
+        let size = match self {
+            Self::Unsigned(size) | Self::Signed(size) | Self::Float(size) => size,
+            Self::Tag => 4,
+        };
+        bytes.chunks_exact(size).map(move |value| self.decode_one(value, encoding))
+    }
+
+    fn decode_one(self, value: &[u8], encoding: Encoding) -> String {
+        let bits = match *value {
+            [a, b] => u64::from(encoding.u16([a, b])),
+            [a, b, c, d] if matches!(self, Self::Tag) => {
+                return format!("{:04X}{:04X}", encoding.u16([a, b]), encoding.u16([c, d]));
+            }
+            [a, b, c, d] => u64::from(encoding.u32([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => encoding.u64([a, b, c, d, e, f, g, h]),
+            _ => 0,
+        };
+        let unused = 64 - 8 * u32::try_from(value.len().min(8)).unwrap_or(8);
+        match self {
+            Self::Unsigned(_) | Self::Tag => bits.to_string(),
+            // Up to the top and back brings the sign with it.
+            Self::Signed(_) => (bits.wrapping_shl(unused).cast_signed() >> unused.min(63)).to_string(),
+            Self::Float(4) => u32::try_from(bits).map(f32::from_bits).unwrap_or_default().to_string(),
+            Self::Float(_) => f64::from_bits(bits).to_string(),
+        }
+    }
+}

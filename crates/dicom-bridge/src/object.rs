@@ -1,0 +1,124 @@
+//! The scan of one object: from its first byte to a verified end.
+
+use codestream::{ByteSource, FrameExtents};
+use dicom_core::VR;
+
+use crate::attributes::Attributes;
+use crate::data_set::{DataSet, RawPixelData};
+use crate::element::Encoding;
+use crate::error::ObjectError;
+use crate::file_meta::FileMeta;
+use crate::frames::{Claims, find_frames};
+use crate::input::{InflatedInput, Input, ObjectInput};
+use crate::limits::ScanLimits;
+use crate::transfer_syntax::TransferSyntax;
+
+/// An object that is whole as DICOM, whatever its codestreams hold.
+#[derive(Debug)]
+pub struct ScannedObject {
+    /// How it is encoded.
+    pub transfer_syntax: TransferSyntax,
+    /// What the catalog keeps.
+    pub attributes: Attributes,
+    /// Where its frames lie.
+    pub pixel_data: PixelData,
+}
+
+/// The pixel data of the outermost level; those inside sequences (icons) do not count.
+#[derive(Debug)]
+pub enum PixelData {
+    /// None: documents, presentation states, JPIP Referenced objects.
+    None,
+    /// One value, not encapsulated; this includes Float and Double Float Pixel Data.
+    Native,
+    /// Frames in fragments.
+    Encapsulated {
+        /// Frame 1 first. Each may hold a bare codestream or, in some real objects, a whole JP2 file, and
+        /// ends with the pad byte if it has one.
+        frames: Vec<FrameExtents>,
+        /// What was found wrong and put right: offset tables, numbers that do not agree. No patient data.
+        notes: Vec<String>,
+    },
+    /// There are some, of which no frame can be made; the reason in words.
+    Unusable(String),
+}
+
+/// Reads a DICOM file from end to end without loading pixel data.
+///
+/// The whole data set is checked: every length against what is around it and against the end of the
+/// object, every delimiter, so that an object cut anywhere is refused. Codestreams are not looked into.
+/// Work and memory grow with the number of elements and fragments, not with the object's size.
+///
+/// # Errors
+///
+/// - [`ObjectError::NotDicom`] if there is neither prefix nor File Meta Information.
+/// - [`ObjectError::Truncated`] if the object ends before it should.
+/// - [`ObjectError::Malformed`] if it cannot be read as its transfer syntax says.
+/// - [`ObjectError::Missing`], [`ObjectError::InvalidUid`], [`ObjectError::Ambiguous`] if it cannot be identified.
+/// - [`ObjectError::LimitExceeded`] if it has more of something than `limits` allow.
+/// - [`ObjectError::Source`] if `source` fails.
+pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObject, ObjectError> {
+    let FileMeta { transfer_syntax, sop_class_uid, data_set_offset } = FileMeta::read(source, limits)?;
+    let encoding = encoding_at(source, data_set_offset, &transfer_syntax)?;
+    let mut plain;
+    let mut inflated;
+    let input: &mut dyn Input = if transfer_syntax.is_deflated() {
+        inflated = InflatedInput::new(source, data_set_offset, limits);
+        &mut inflated
+    } else {
+        plain = ObjectInput::new(source, data_set_offset);
+        &mut plain
+    };
+    let data_set = DataSet::walk(input, encoding, limits)?;
+    let in_object = input.is_object_space();
+    let attributes = Attributes::interpret(&data_set, sop_class_uid)?;
+    let pixel_data = match &data_set.pixel_data {
+        RawPixelData::None => PixelData::None,
+        RawPixelData::Native if transfer_syntax.is_encapsulated() => {
+            PixelData::Unusable("the pixel data are not encapsulated, as the transfer syntax requires".to_owned())
+        }
+        RawPixelData::Native => PixelData::Native,
+        RawPixelData::Fragments(_) if transfer_syntax.is_known() && !transfer_syntax.is_encapsulated() => {
+            PixelData::Unusable("the pixel data are encapsulated, against the transfer syntax".to_owned())
+        }
+        RawPixelData::Fragments(_) if !in_object => {
+            PixelData::Unusable("the pixel data are encapsulated inside a deflated data set".to_owned())
+        }
+        RawPixelData::Fragments(fragments) => {
+            let claims = Claims {
+                fragments,
+                extended_offsets: &data_set.extended_offsets,
+                extended_lengths: &data_set.extended_lengths,
+                number_of_frames: attributes.declared_frames(),
+                transfer_syntax: &transfer_syntax,
+                object_len: source.len(),
+            };
+            match find_frames(&claims) {
+                Ok(found) => PixelData::Encapsulated { frames: found.frames, notes: found.notes },
+                Err(reason) => PixelData::Unusable(reason),
+            }
+        }
+    };
+    Ok(ScannedObject { transfer_syntax, attributes, pixel_data })
+}
+
+/// How the elements at `offset` are written.
+///
+/// Objects whose File Meta Information says implicit and whose elements carry VRs exist, and an unknown
+/// transfer syntax says nothing: the first element decides. No first element has a length that looks
+/// like a VR, that is more than 16 000 bytes.
+fn encoding_at(
+    source: &dyn ByteSource,
+    offset: u64,
+    transfer_syntax: &TransferSyntax,
+) -> Result<Encoding, ObjectError> {
+    if transfer_syntax.is_big_endian() {
+        return Ok(Encoding::ExplicitBig);
+    }
+    if transfer_syntax.is_implicit() == Some(false) {
+        return Ok(Encoding::ExplicitLittle);
+    }
+    let mut vr = [0; 2];
+    ObjectInput::new(source, offset.saturating_add(4)).read_exact(&mut vr, "the first element")?;
+    Ok(if VR::from_binary(vr).is_some() { Encoding::ExplicitLittle } else { Encoding::ImplicitLittle })
+}
