@@ -42,8 +42,8 @@ CREATE INDEX targets_kind ON targets (kind, serial);
 CREATE TABLE instances (
     serial              INTEGER NOT NULL PRIMARY KEY REFERENCES targets (serial),
     sop_instance_uid    TEXT    NOT NULL UNIQUE,
-    series_instance_uid TEXT    NOT NULL,
-    study_instance_uid  TEXT    NOT NULL,
+    series_instance_uid TEXT,
+    study_instance_uid  TEXT,
     sop_class_uid       TEXT    NOT NULL,
     transfer_syntax_uid TEXT    NOT NULL,
     modality            TEXT,

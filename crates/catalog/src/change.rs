@@ -6,7 +6,7 @@ use crate::model::{FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewIn
 /// What is to be changed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    CommitInstance { object: NewObject, instance: NewInstance, now: i64 },
+    CommitInstance { object: NewObject, instance: Box<NewInstance>, now: i64 },
     CommitFile { object: NewObject, name: String, now: i64 },
     SetIndexed { key: ObjectKey, facts: IndexFacts },
     SetUnservable { key: ObjectKey, reason: Reason },

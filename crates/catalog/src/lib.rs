@@ -76,7 +76,7 @@ impl Catalog {
         object: NewObject,
         instance: NewInstance,
     ) -> Result<InstanceOutcome, CatalogError> {
-        match self.make(Change::CommitInstance { object, instance, now: now() }).await? {
+        match self.make(Change::CommitInstance { object, instance: Box::new(instance), now: now() }).await? {
             Answer::Instance(outcome) => Ok(outcome),
             other => Err(unexpected(&other)),
         }

@@ -57,9 +57,9 @@ pub struct NewInstance {
     /// SOP Instance UID (0008,0018).
     pub sop_instance_uid: String,
     /// Series Instance UID (0020,000E).
-    pub series_instance_uid: String,
+    pub series_instance_uid: Option<String>,
     /// Study Instance UID (0020,000D).
-    pub study_instance_uid: String,
+    pub study_instance_uid: Option<String>,
     /// SOP Class UID (0008,0016).
     pub sop_class_uid: String,
     /// Transfer Syntax UID (0002,0010).
@@ -196,9 +196,9 @@ pub struct InstanceRow {
     /// SOP Instance UID.
     pub sop_instance_uid: String,
     /// Series Instance UID.
-    pub series_instance_uid: String,
+    pub series_instance_uid: Option<String>,
     /// Study Instance UID.
-    pub study_instance_uid: String,
+    pub study_instance_uid: Option<String>,
     /// SOP Class UID.
     pub sop_class_uid: String,
     /// Transfer Syntax UID of the stored bytes.

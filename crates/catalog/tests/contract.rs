@@ -162,7 +162,7 @@ async fn pages_follow_arrival_and_end_with_none(catalog: &Catalog) {
 async fn instances_are_filtered_exactly(catalog: &Catalog) {
     for (n, study, modality) in [(1, "9.1", "CT"), (2, "9.1", "SR"), (3, "9.2", "CT")] {
         let new = NewInstance {
-            study_instance_uid: study.to_owned(),
+            study_instance_uid: Some(study.to_owned()),
             modality: Some(modality.to_owned()),
             patient_id: Some(format!("p{n}")),
             ..instance(&format!("1.{n}"))
@@ -280,8 +280,8 @@ fn object(n: u8, servable: Servable) -> NewObject {
 fn instance(uid: &str) -> NewInstance {
     NewInstance {
         sop_instance_uid: uid.to_owned(),
-        series_instance_uid: "2.25.2".to_owned(),
-        study_instance_uid: "2.25.1".to_owned(),
+        series_instance_uid: Some("2.25.2".to_owned()),
+        study_instance_uid: Some("2.25.1".to_owned()),
         sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
         transfer_syntax_uid: "1.2.840.10008.1.2.4.90".to_owned(),
         rows: Some(512),

@@ -8,6 +8,8 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod data_dir;
 mod http;
 mod serving;
+pub mod storage;
 pub mod telemetry;

@@ -1,0 +1,212 @@
+//! The data directory: its lock, its version, and where everything in it lies.
+//!
+//! ```text
+//! VERSION  lock  catalog.sqlite  objects/ab/cd/<sha-256>  index/ab/cd/<sha-256>.<version>  tmp/
+//! ```
+//!
+//! One process at a time: `lock` is held with flock, which the kernel lets go of when the process ends, however it ends.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use thiserror::Error;
+
+/// The layout that this program writes.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// A data directory that this process holds; let go of when dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    /// Open for as long as the directory is held.
+    _lock: File,
+}
+
+/// Why a folder cannot be used as a data directory.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataDirError {
+    /// Another process holds it.
+    #[error("{} is in use by another precinct process", folder.display())]
+    Held {
+        /// The data directory.
+        folder: PathBuf,
+    },
+    /// A newer program wrote it.
+    #[error("{} has layout {found}, this program knows layouts up to {LAYOUT_VERSION}: use the newer program", folder.display())]
+    Newer {
+        /// The data directory.
+        folder: PathBuf,
+        /// Its layout.
+        found: u32,
+    },
+    /// `VERSION` is missing beside data, or does not hold one number.
+    #[error("{} is not a data directory of this program: its VERSION is {problem}", folder.display())]
+    Foreign {
+        /// The data directory.
+        folder: PathBuf,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What was worked on.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+impl DataDir {
+    /// Takes hold of the data directory at `root`, makes it if there is none, and empties its `tmp`.
+    ///
+    /// # Errors
+    ///
+    /// - [`DataDirError::Held`] if another process has it.
+    /// - [`DataDirError::Newer`], [`DataDirError::Foreign`] if this program must not touch it.
+    /// - [`DataDirError::Io`] if the file system refuses.
+    pub fn open(root: &Path) -> Result<Self, DataDirError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DataDirError::Io { path, source }
+        };
+        fs::create_dir_all(root).map_err(at(root))?;
+        // Names in messages and in the catalog's URL should not change with the working directory.
+        let root = fs::canonicalize(root).map_err(at(root))?;
+        let lock = lock(&root)?;
+        check_version(&root)?;
+        let tmp = root.join("tmp");
+        match fs::remove_dir_all(&tmp) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&tmp)(error)),
+            _ => {}
+        }
+        for folder in ["objects", "index", "tmp"] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).map_err(at(&folder))?;
+        }
+        File::open(&root).and_then(|folder| folder.sync_all()).map_err(at(&root))?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the SQLite catalog lies unless a database is named.
+    #[must_use]
+    pub fn catalog_file(&self) -> PathBuf {
+        self.root.join("catalog.sqlite")
+    }
+
+    /// The folder of stored objects.
+    #[must_use]
+    pub fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    /// The folder of stored indexes.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// The folder of what is not stored yet; on the same file system as the objects.
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+}
+
+fn lock(root: &Path) -> Result<File, DataDirError> {
+    let path = root.join("lock");
+    let failed = |source| DataDirError::Io { path: path.clone(), source };
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::Held { folder: root.to_owned() }),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+/// Checks `VERSION`, or writes it into a directory that holds nothing of ours yet.
+fn check_version(root: &Path) -> Result<(), DataDirError> {
+    let path = root.join("VERSION");
+    let foreign = |problem| DataDirError::Foreign { folder: root.to_owned(), problem };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // VERSION is written before anything else, so data without it are not ours to guess at.
+            if ["catalog.sqlite", "objects", "index"].iter().any(|name| root.join(name).exists()) {
+                return Err(foreign("missing"));
+            }
+            return write_version(root).map_err(|source| DataDirError::Io { path, source });
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign("not a number")),
+        Err(source) => return Err(DataDirError::Io { path, source }),
+    };
+    let found = text.trim().parse::<u32>().ok().ok_or_else(|| foreign("not a number"))?;
+    if found > LAYOUT_VERSION {
+        return Err(DataDirError::Newer { folder: root.to_owned(), found });
+    }
+    Ok(())
+}
+
+fn write_version(root: &Path) -> io::Result<()> {
+    let unfinished = root.join("VERSION.unfinished");
+    let mut file = File::create(&unfinished)?;
+    writeln!(file, "{LAYOUT_VERSION}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, root.join("VERSION"))?;
+    File::open(root)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_with_the_name_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        let held = DataDir::open(&root).unwrap();
+        let refused = DataDir::open(&root).unwrap_err();
+        assert!(matches!(refused, DataDirError::Held { .. }));
+        assert!(refused.to_string().contains(&held.root().display().to_string()), "{refused}");
+        drop(held);
+        DataDir::open(&root).unwrap();
+    }
+
+    #[test]
+    fn tmp_is_emptied_and_objects_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = DataDir::open(folder.path()).unwrap();
+        fs::write(held.tmp().join("x"), "x").unwrap();
+        fs::write(held.objects().join("y"), "y").unwrap();
+        drop(held);
+        let held = DataDir::open(folder.path()).unwrap();
+        assert!(!held.tmp().join("x").exists());
+        assert!(held.objects().join("y").exists());
+    }
+
+    #[test]
+    fn a_newer_or_foreign_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(DataDir::open(folder.path()).unwrap());
+        let version = folder.path().join("VERSION");
+        assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+        fs::write(folder.path().join("tmp/x"), "x").unwrap();
+        for (text, newer) in [("2\n", true), ("one", false), ("-1", false), ("\u{fffd}", false)] {
+            fs::write(&version, text).unwrap();
+            let refused = DataDir::open(folder.path()).unwrap_err();
+            assert_eq!(matches!(refused, DataDirError::Newer { found: 2, .. }), newer, "{text}: {refused}");
+        }
+        fs::remove_file(&version).unwrap();
+        assert!(matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { .. })));
+        assert!(folder.path().join("tmp/x").exists(), "nothing was touched");
+    }
+}

@@ -1,0 +1,164 @@
+//! The only place that reads and writes stored bytes.
+//!
+//! Objects and indexes are immutable and named by content. Writing is: stream into `tmp` with a running SHA-256, sync
+//! the file, rename it to its name, sync the folders; only then is the key handed out, so a catalog row never comes
+//! before its bytes. A crash leaves at most a file in `tmp` (emptied at the next start) or an object that no row names.
+//!
+//! The local back end does this itself and not through `object_store`, whose `LocalFileSystem` syncs nothing: its `put`
+//! is lost in a power cut. Whole objects are streamed out through `object_store`, whose interface a remote store shares.
+
+mod error;
+mod file;
+mod local;
+mod temp;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use catalog::{IndexKey, ObjectKey};
+use futures_util::stream::BoxStream;
+
+pub use error::StorageError;
+pub use file::StoredFile;
+pub use temp::{CompleteObject, TempIndex, TempObject};
+
+use crate::data_dir::DataDir;
+use local::Local;
+
+/// The store of objects and indexes; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    backend: Backend,
+}
+
+/// Where the bytes lie. A remote store is another arm.
+#[derive(Debug, Clone)]
+enum Backend {
+    Local(Arc<Local>),
+}
+
+impl Storage {
+    /// The store in the data directory.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn open(data: &DataDir) -> Result<Self, StorageError> {
+        Ok(Self { backend: Backend::Local(Arc::new(Local::new(data, None)?)) })
+    }
+
+    /// The store in a folder of its own, which is locked and laid out like a data directory.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is held by another process or the file system refuses.
+    pub fn open_folder(folder: &Path) -> anyhow::Result<Self> {
+        let data = Arc::new(DataDir::open(folder)?);
+        let local = Local::new(&data, Some(Arc::clone(&data)))?;
+        Ok(Self { backend: Backend::Local(Arc::new(local)) })
+    }
+
+    /// A place for the bytes of a new object, `limit` bytes at most; gone when dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn new_temp(&self, limit: u64) -> Result<TempObject, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => Ok(TempObject::new(local.temp_file()?, limit)),
+        }
+    }
+
+    /// A place for a new index; gone when dropped. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn new_temp_index(&self) -> Result<TempIndex, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => Ok(TempIndex::new(local.temp_file()?)),
+        }
+    }
+
+    /// Stores the object; it is durable when this returns. Content that is there already is replaced by itself, which
+    /// mends it if it was damaged.
+    ///
+    /// # Errors
+    ///
+    /// - [`StorageError::Full`] if there is no room.
+    /// - [`StorageError::Broken`] if the medium failed to make something durable, now or earlier.
+    pub async fn put(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => {
+                let local = Arc::clone(local);
+                blocking(move || local.put_object(object)).await
+            }
+        }
+    }
+
+    /// Stores an index; it is durable when this returns. Returns its length in bytes. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::put`].
+    pub fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => local.put_index(key, index),
+        }
+    }
+
+    /// The stored object, for reading; open files are kept.
+    ///
+    /// # Errors
+    ///
+    /// - [`StorageError::Missing`] if it is not there.
+    pub fn open_object(&self, key: &ObjectKey) -> Result<Arc<StoredFile>, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => local.open_object(key),
+        }
+    }
+
+    /// The stored index, for reading; open files are kept.
+    ///
+    /// # Errors
+    ///
+    /// - [`StorageError::Missing`] if it is not there.
+    pub fn open_index(&self, key: &IndexKey) -> Result<Arc<StoredFile>, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => local.open_index(key),
+        }
+    }
+
+    /// The whole object, front to back: its length in bytes, and the bytes.
+    ///
+    /// # Errors
+    ///
+    /// - [`StorageError::Missing`] if it is not there; later failures come in the stream.
+    pub async fn stream_object(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
+        match &self.backend {
+            Backend::Local(local) => local.stream_object(key).await,
+        }
+    }
+
+    /// Whether objects are taken: `false` after the medium failed to make one durable.
+    #[must_use]
+    pub fn takes_objects(&self) -> bool {
+        match &self.backend {
+            Backend::Local(local) => !local.is_broken(),
+        }
+    }
+}
+
+/// Runs blocking work aside; a panic or a shutdown in it becomes an error.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StorageError::Io(std::io::Error::other(error))),
+    }
+}

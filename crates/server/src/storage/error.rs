@@ -1,0 +1,51 @@
+//! Why bytes could not be stored or read.
+
+use std::io;
+
+use codestream::Family;
+use thiserror::Error;
+
+/// A failure of the store; says nothing of what the bytes mean.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// More bytes than one object may have.
+    #[error("larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// There is no room; nothing was stored.
+    #[error("no space left in the store")]
+    Full,
+    /// A sync failed, now or earlier: what the disk holds is not known, and nothing is taken until a restart.
+    #[error("the store's medium failed, nothing is taken until a restart")]
+    Broken,
+    /// What the key names is not there.
+    #[error("the bytes are not in the store")]
+    Missing,
+    /// The medium failed otherwise.
+    #[error("the store failed: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl StorageError {
+    /// The family of this error.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::TooLarge { .. } => Family::LimitExceeded,
+            Self::Full | Self::Broken | Self::Missing | Self::Io(_) => Family::Unavailable,
+        }
+    }
+}
+
+impl From<io::Error> for StorageError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full,
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Io(error),
+        }
+    }
+}

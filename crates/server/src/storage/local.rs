@@ -1,0 +1,186 @@
+//! Objects and indexes in a local folder.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use catalog::{IndexKey, ObjectKey};
+use futures_util::stream::{BoxStream, StreamExt as _};
+use object_store::ObjectStoreExt as _;
+use object_store::local::LocalFileSystem;
+use quick_cache::sync::Cache;
+use tempfile::NamedTempFile;
+
+use crate::data_dir::DataDir;
+use crate::storage::{CompleteObject, StorageError, StoredFile, TempIndex};
+
+#[derive(Debug)]
+pub(super) struct Local {
+    objects: PathBuf,
+    index: PathBuf,
+    tmp: PathBuf,
+    /// The same objects, seen through the interface that remote stores share.
+    streams: LocalFileSystem,
+    open: Cache<Name, Arc<StoredFile>>,
+    /// Folders whose own entries are known to be on the disk.
+    durable_folders: Mutex<HashSet<PathBuf>>,
+    broken: AtomicBool,
+    /// The store's own lock, where it is not in the data directory.
+    _held: Option<Arc<DataDir>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Name {
+    Object(ObjectKey),
+    Index(IndexKey),
+}
+
+/// Files that are kept open between requests; well below the usual limit of 1024 descriptors.
+const OPEN_FILES: usize = 256;
+
+impl Local {
+    pub(super) fn new(data: &DataDir, held: Option<Arc<DataDir>>) -> Result<Self, StorageError> {
+        let objects = data.objects();
+        let streams = LocalFileSystem::new_with_prefix(&objects).map_err(io::Error::other)?;
+        Ok(Self {
+            streams,
+            objects,
+            index: data.index(),
+            tmp: data.tmp(),
+            open: Cache::new(OPEN_FILES),
+            durable_folders: Mutex::default(),
+            broken: AtomicBool::new(false),
+            _held: held,
+        })
+    }
+
+    pub(super) fn temp_file(&self) -> Result<NamedTempFile, StorageError> {
+        self.check()?;
+        Ok(NamedTempFile::new_in(&self.tmp)?)
+    }
+
+    pub(super) fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
+        let key = object.key();
+        self.put(object.file, &self.objects, &key.to_string(), &key)?;
+        // A reader may hold the bytes of a damaged twin that were just replaced.
+        self.open.remove(&Name::Object(key));
+        Ok(key)
+    }
+
+    pub(super) fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {
+        let file = index.into_file()?;
+        let len = file.as_file().metadata()?.len();
+        self.put(file, &self.index, &key.to_string(), &key.object)?;
+        self.open.remove(&Name::Index(key));
+        Ok(len)
+    }
+
+    pub(super) fn open_object(&self, key: &ObjectKey) -> Result<Arc<StoredFile>, StorageError> {
+        self.open(Name::Object(*key), &self.objects, &key.to_string(), key)
+    }
+
+    pub(super) fn open_index(&self, key: &IndexKey) -> Result<Arc<StoredFile>, StorageError> {
+        self.open(Name::Index(*key), &self.index, &key.to_string(), &key.object)
+    }
+
+    pub(super) async fn stream_object(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
+        let name = key.to_string();
+        let path = object_store::path::Path::from_iter(split(&name));
+        let found = self.streams.get(&path).await.map_err(store_error)?;
+        Ok((found.meta.size, found.into_stream().map(|part| part.map_err(store_error)).boxed()))
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Makes the file durable under its name: its bytes, then its entry in the folder, and the entries of the folders
+    /// that were made for it.
+    fn put(&self, file: NamedTempFile, top: &Path, name: &str, key: &ObjectKey) -> Result<(), StorageError> {
+        self.check()?;
+        let [ab, cd, _] = split(name);
+        let outer = top.join(ab);
+        let folder = outer.join(cd);
+        self.make_folder(top, &outer)?;
+        self.make_folder(&outer, &folder)?;
+        self.sync(file.as_file().sync_all(), key)?;
+        file.persist(folder.join(name)).map_err(|refused| refused.error)?;
+        self.sync(File::open(&folder)?.sync_all(), key)
+    }
+
+    /// Makes a folder whose entry in `parent` is on the disk. One that exists may have been made a moment ago by
+    /// another thread that has not synced it yet, or by a process that died before it could, so that every folder is
+    /// synced in its parent once before this process relies on it.
+    fn make_folder(&self, parent: &Path, folder: &Path) -> Result<(), StorageError> {
+        let known = |folders: &HashSet<PathBuf>| folders.contains(folder);
+        if known(&self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        self.sync_result(File::open(parent)?.sync_all())?;
+        self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn sync(&self, synced: io::Result<()>, key: &ObjectKey) -> Result<(), StorageError> {
+        self.sync_result(synced).inspect_err(|error| tracing::error!(object.key = %key, %error, "a sync failed"))
+    }
+
+    /// After a failed sync the kernel may have dropped the pages and marked them clean: another sync would lie.
+    fn sync_result(&self, synced: io::Result<()>) -> Result<(), StorageError> {
+        match synced.map_err(StorageError::from) {
+            // Delayed allocation tells only now that there is no room; nothing else was put at risk by that.
+            Err(StorageError::Full) => Err(StorageError::Full),
+            Err(_) => {
+                self.broken.store(true, Ordering::Release);
+                Err(StorageError::Broken)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        if self.is_broken() { Err(StorageError::Broken) } else { Ok(()) }
+    }
+
+    fn open(&self, name: Name, top: &Path, file: &str, key: &ObjectKey) -> Result<Arc<StoredFile>, StorageError> {
+        self.open.get_or_insert_with(&name, || {
+            let path = split(file).iter().fold(top.to_owned(), |path, part| path.join(part));
+            let opened = File::open(&path).or_else(|error| {
+                // Out of descriptors: those that are only kept for later are given up first.
+                let out = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+                if !out.contains(&error.raw_os_error()) {
+                    return Err(error);
+                }
+                self.open.clear();
+                File::open(&path)
+            });
+            let opened = opened.and_then(StoredFile::new).map_err(StorageError::from);
+            opened.map(Arc::new).inspect_err(|error| {
+                tracing::error!(object.key = %key, %error, "a stored file cannot be opened");
+            })
+        })
+    }
+}
+
+/// `ab`, `cd` and the whole name `abcd…`; the two folder levels keep folders small. Names begin with a key's digits.
+fn split(name: &str) -> [&str; 3] {
+    [name.get(..2).unwrap_or(name), name.get(2..4).unwrap_or(name), name]
+}
+
+fn store_error(error: object_store::Error) -> StorageError {
+    match error {
+        object_store::Error::NotFound { .. } => StorageError::Missing,
+        other => StorageError::Io(io::Error::other(other)),
+    }
+}
