@@ -1,34 +1,84 @@
 //! Everything that the services of one process share, put together once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use crate::{config::ServeSettings, telemetry::Metrics};
+use anyhow::Context as _;
+use catalog::Catalog;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    config::{DataSettings, ServeSettings},
+    data_dir::DataDir,
+    storage::Storage,
+    telemetry::Metrics,
+};
 
 /// What the services of one process share.
 pub(crate) struct App {
     settings: ServeSettings,
+    base_url: String,
+    catalog: Catalog,
+    storage: Storage,
     metrics: Metrics,
     draining: AtomicBool,
+    /// Held for as long as the process works with it.
+    _data: Arc<DataDir>,
 }
 
+/// What may stand in the query of a URL that we hand out; `/` is kept for readability.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
 impl App {
-    pub(crate) async fn open(settings: ServeSettings, _address: std::net::SocketAddr) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { settings, metrics: Metrics::new(), draining: AtomicBool::new(false) }))
+    /// Opens the data directory, the catalog and the store; `address` is where HTTP is listened on.
+    ///
+    /// # Errors
+    ///
+    /// If another process holds the data directory, or a newer program wrote it, or the file system refuses.
+    pub(crate) async fn open(settings: ServeSettings, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
+        let Stored { data, catalog, storage } = Stored::open(&settings.data).await?;
+        let base_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        Ok(Arc::new(Self {
+            base_url,
+            catalog,
+            storage,
+            metrics: Metrics::new(),
+            draining: AtomicBool::new(false),
+            _data: data,
+            settings,
+        }))
     }
 
     pub(crate) const fn settings(&self) -> &ServeSettings {
         &self.settings
     }
 
+    pub(crate) const fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) const fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
     pub(crate) const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Ends background work.
-    pub(crate) async fn close(&self) {}
+    /// The base of the URLs that are handed out, without a slash at the end.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The URL at which a JPIP client asks for a target.
+    pub(crate) fn jpip_url(&self, target: &str) -> String {
+        format!("{}/jpip?target={}", self.base_url, utf8_percent_encode(target, IN_QUERY))
+    }
 
     /// From now on nothing new is begun.
     pub(crate) fn start_draining(&self) {
@@ -39,8 +89,33 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Whether the catalog answers a question.
-    pub(crate) async fn catalog_answers(&self) -> bool {
-        true
+    /// Ends background work and lets go of the catalog.
+    pub(crate) async fn close(&self) {
+        self.catalog.close().await;
+    }
+}
+
+/// What is stored, opened; the part that serving and importing have in common.
+pub(crate) struct Stored {
+    pub(crate) data: Arc<DataDir>,
+    pub(crate) catalog: Catalog,
+    pub(crate) storage: Storage,
+}
+
+impl Stored {
+    /// # Errors
+    ///
+    /// As [`App::open`].
+    pub(crate) async fn open(settings: &DataSettings) -> anyhow::Result<Self> {
+        let data = Arc::new(DataDir::open(&settings.data)?);
+        let storage = match &settings.store {
+            Some(folder) if folder != data.root() => Storage::open_folder(folder)
+                .with_context(|| format!("the store {} cannot be used", folder.display()))?,
+            _ => Storage::open(&data)?,
+        };
+        let file = settings.database.clone().unwrap_or_else(|| data.catalog_file());
+        let file = file.to_str().context("the path of the catalog is not UTF-8")?;
+        let catalog = Catalog::open(&format!("sqlite:{file}")).await.context("the catalog cannot be opened")?;
+        Ok(Self { data, catalog, storage })
     }
 }

@@ -16,12 +16,15 @@ use crate::{app::App, config::Network, telemetry::Metrics};
 
 mod admin;
 mod browser;
+mod catalog_api;
 mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
 mod header_case;
 mod jpip;
 pub(crate) mod listener;
+mod page;
+mod query;
 mod request_head;
 
 /// Longest request line and longest sum of header fields, in bytes.
@@ -149,6 +152,8 @@ impl Service {
 fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(admin::routes())
+        .merge(catalog_api::routes())
+        .merge(page::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")

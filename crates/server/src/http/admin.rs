@@ -21,7 +21,7 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    if app.catalog_answers().await {
+    if app.catalog().ping().await.is_ok() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the catalog does not answer\n")

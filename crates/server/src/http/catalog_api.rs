@@ -1,0 +1,146 @@
+//! `/api/v1/targets` and `/api/v1/instances`: what is stored, page by page, and the stored bytes of an instance.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use catalog::{CatalogError, InstanceFilter, InstanceRow, Page, TargetKind, TargetRow};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{error::Problem, query};
+use crate::{app::App, storage::StorageError};
+
+/// Rows of a page if the request does not say, and at most.
+const USUAL_LIMIT: u32 = 100;
+const MOST: u32 = 1000;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/instances", get(instances))
+        .route("/api/v1/instances/{uid}", get(instance))
+        .route("/api/v1/instances/{uid}/file", get(instance_file))
+}
+
+/// `GET /api/v1/targets?kind=&limit=&cursor=`: 200 a page of targets; 400 for anything else in the query.
+async fn targets(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
+    let mut fields = query::fields(text.as_deref(), &["kind", "limit", "cursor"])?;
+    let (limit, cursor) = paging(&mut fields)?;
+    let kind = match fields.remove("kind") {
+        Some(word) => {
+            let kind = TargetKind::parse(&word);
+            Some(kind.ok_or_else(|| Problem::bad_request("kind is instance, file or series"))?)
+        }
+        None => None,
+    };
+    let page = app.catalog().list_targets(kind, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
+    Ok(page_of(page, |row| target_item(&app, row)))
+}
+
+/// `GET /api/v1/instances?StudyInstanceUID=&…&limit=&cursor=`: 200 a page of instances in order of arrival; 400 for
+/// anything else in the query.
+async fn instances(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
+    const FIELDS: &[&str] =
+        &["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality", "PatientID", "limit", "cursor"];
+    let mut fields = query::fields(text.as_deref(), FIELDS)?;
+    let (limit, cursor) = paging(&mut fields)?;
+    let filter = InstanceFilter {
+        study_instance_uid: fields.remove("StudyInstanceUID"),
+        series_instance_uid: fields.remove("SeriesInstanceUID"),
+        sop_instance_uid: fields.remove("SOPInstanceUID"),
+        modality: fields.remove("Modality"),
+        patient_id: fields.remove("PatientID"),
+    };
+    let page = app.catalog().list_instances(&filter, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
+    Ok(page_of(page, |row| instance_item(&app, row)))
+}
+
+/// `GET /api/v1/instances/{uid}`: 200 one instance, 404.
+async fn instance(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(Json(instance_item(&app, &stored_instance(&app, &uid).await?)))
+}
+
+/// `GET /api/v1/instances/{uid}/file`: 200 the stored bytes as `application/dicom`, 404.
+async fn instance_file(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Response, Problem> {
+    let row = stored_instance(&app, &uid).await?;
+    let (len, stream) = app.storage().stream_object(&row.object_key).await.map_err(|error| match error {
+        StorageError::Missing => Problem::internal(&"a catalogued object is not in the store"),
+        other => Problem::unavailable(&other),
+    })?;
+    let mut response = Body::from_stream(stream).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/dicom"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    Ok(response)
+}
+
+async fn stored_instance(app: &App, uid: &str) -> Result<InstanceRow, Problem> {
+    let row = app.catalog().instance(uid).await.map_err(catalog_problem)?;
+    row.ok_or_else(|| Problem::not_found("no such instance is stored"))
+}
+
+fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {
+    let limit = match fields.remove("limit") {
+        None => USUAL_LIMIT,
+        Some(text) => {
+            let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
+            number.ok_or_else(|| Problem::bad_request("limit is a number from 1 to 1000"))?
+        }
+    };
+    Ok((limit, fields.remove("cursor")))
+}
+
+fn page_of<T>(page: Page<T>, item: impl Fn(&T) -> Value) -> Json<Value> {
+    Json(json!({ "items": page.items.iter().map(item).collect::<Vec<_>>(), "next": page.next }))
+}
+
+/// One target as the listing shows it.
+fn target_item(app: &App, row: &TargetRow) -> Value {
+    let index = row.index.as_ref();
+    json!({
+        "target": row.target,
+        "kind": row.kind.as_str(),
+        "sop_instance_uid": row.sop_instance_uid,
+        "media_type": row.media_type,
+        "width": index.map(|index| index.width),
+        "height": index.map(|index| index.height),
+        "codestreams": index.map(|index| index.codestreams),
+        "jpip_url": app.jpip_url(&row.target),
+        "tid": index.map(|index| index.tid.as_str()),
+        "state": row.state.as_str(),
+        "reason": row.reason,
+    })
+}
+
+fn instance_item(app: &App, row: &InstanceRow) -> Value {
+    json!({
+        "sop_instance_uid": row.sop_instance_uid,
+        "series_instance_uid": row.series_instance_uid,
+        "study_instance_uid": row.study_instance_uid,
+        "sop_class_uid": row.sop_class_uid,
+        "transfer_syntax_uid": row.transfer_syntax_uid,
+        "modality": row.modality,
+        "rows": row.rows,
+        "columns": row.columns,
+        "number_of_frames": row.number_of_frames,
+        "jpip_url": app.jpip_url(&row.sop_instance_uid),
+        "tid": row.tid,
+        "state": row.state.as_str(),
+        "reason": row.reason,
+    })
+}
+
+pub(super) fn catalog_problem(error: CatalogError) -> Problem {
+    match error {
+        CatalogError::BadCursor => Problem::bad_request("cursor is not one that was handed out"),
+        CatalogError::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no space left"),
+        other => Problem::unavailable(&other),
+    }
+}
