@@ -14,6 +14,7 @@ pub mod limits;
 pub mod message;
 pub mod request;
 pub mod vbas;
+pub mod view_window;
 
 pub use data_bin::{BinKey, CodestreamId, DataBinClass};
 pub use limits::Limits;
