@@ -192,6 +192,3 @@ fn note_extended_lengths(claims: &Claims<'_>, starts: &[usize], notes: &mut Vec<
         notes.push("the Extended Offset Table Lengths are not those of the fragments".to_owned());
     }
 }
-
-#[cfg(test)]
-mod tests;
