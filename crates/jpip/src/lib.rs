@@ -12,7 +12,10 @@ pub mod client;
 pub mod data_bin;
 pub mod limits;
 pub mod message;
+pub mod metadata;
 pub mod request;
+pub mod session;
+pub mod target;
 pub mod vbas;
 pub mod view_window;
 
@@ -21,3 +24,4 @@ pub use limits::Limits;
 pub use message::EorReason;
 pub use request::Request;
 pub use request::error::RequestError;
+pub use target::{CodestreamSet, LogicalTarget, MetadataBin, MetadataBins, Part};

@@ -1,0 +1,198 @@
+//! Logical targets: what a client names, and which codestreams and metadata it has.
+
+use bytes::Bytes;
+use codestream::{Extent, Span};
+
+use crate::data_bin::CodestreamId;
+use crate::request::range::SampledRange;
+
+/// A logical target as the protocol sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogicalTarget {
+    /// Its target identifier: the same text promises the same bytes in every data-bin [15444-9 C.2.3].
+    pub tid: String,
+    /// Its codestreams and how they are numbered.
+    pub codestreams: CodestreamSet,
+    /// Its boxes.
+    pub metadata: MetadataBins,
+}
+
+/// The codestreams of a target. How many there are is known; none is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodestreamSet {
+    /// Frames of DICOM objects: numbered from 1 to the number given. Number 0 stands for frame 1 where it
+    /// is named, or where no codestream is named at all; its data-bins are others than those of number 1.
+    Frames(u32),
+    /// Codestreams of a file: numbered from 0, as many as given.
+    File(u32),
+}
+
+/// The metadata-bins of a target, bin 0 first [15444-9 A.3.6].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetadataBins {
+    /// The bins; ids are distinct.
+    pub bins: Vec<MetadataBin>,
+}
+
+/// One metadata-bin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataBin {
+    /// In-class identifier.
+    pub id: u64,
+    /// The type of the box whose contents the bin holds; `None` for bin 0, which holds the top-level boxes.
+    pub box_type: Option<[u8; 4]>,
+    /// Its bytes, in order.
+    pub parts: Vec<Part>,
+}
+
+/// Some bytes of a data-bin: what they are, or where they lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// These bytes.
+    Inline(Bytes),
+    /// Bytes of the codestream that the data-bin belongs to.
+    Span(Span),
+    /// Bytes of the stored object; in metadata-bins only.
+    Object(Extent),
+}
+
+impl CodestreamSet {
+    /// The position, from 0, of a codestream among those stored; `None` if there is none of this number.
+    #[must_use]
+    pub fn ordinal(&self, id: CodestreamId) -> Option<u32> {
+        let (count, position) = match *self {
+            Self::Frames(count) => (count, id.0.saturating_sub(1)),
+            Self::File(count) => (count, id.0),
+        };
+        u32::try_from(position).ok().filter(|&position| position < count)
+    }
+
+    /// Number of codestreams.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        match *self {
+            Self::Frames(count) | Self::File(count) => count,
+        }
+    }
+
+    /// The numbers that wildcards and open ranges mean: first and last, `None` for a target without any.
+    #[must_use]
+    pub fn numbers(&self) -> Option<(u64, u64)> {
+        let last = u64::from(self.count()).checked_sub(1)?;
+        Some(match self {
+            Self::Frames(_) => (1, last + 1),
+            Self::File(_) => (0, last),
+        })
+    }
+
+    /// The codestream meant where none is named.
+    #[must_use]
+    pub const fn default_id(&self) -> CodestreamId {
+        CodestreamId(0)
+    }
+
+    /// The existing codestreams that the ranges name, each once, in the order named, at most `limit`.
+    ///
+    /// Numbers that do not exist are passed over. An open range never names number 0 of a DICOM target.
+    #[must_use]
+    pub fn expand(&self, ranges: &[SampledRange], limit: usize) -> Vec<CodestreamId> {
+        let mut found = Vec::new();
+        let Some((first_number, last_number)) = self.numbers() else { return found };
+        let mut taken = rangemap::RangeInclusiveSet::<u64>::new();
+        for sampled in ranges {
+            let (mut number, last) = match sampled.range.last {
+                Some(last) => (sampled.range.first, last.min(last_number)),
+                None => (sampled.range.first.max(first_number), last_number),
+            };
+            while number <= last && found.len() < limit {
+                if !taken.contains(&number) {
+                    taken.insert(number..=number);
+                    found.push(CodestreamId(number));
+                }
+                let Some(next) = number.checked_add(sampled.factor.max(1)) else { break };
+                number = next;
+            }
+        }
+        found
+    }
+}
+
+impl MetadataBins {
+    /// The bin with this id.
+    #[must_use]
+    pub fn bin(&self, id: u64) -> Option<&MetadataBin> {
+        self.bins.iter().find(|bin| bin.id == id)
+    }
+}
+
+impl MetadataBin {
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.parts.iter().map(Part::len).sum()
+    }
+
+    /// Whether there is no byte in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Part {
+    /// Length in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Span(span) => span.len,
+            Self::Object(extent) => extent.len,
+        }
+    }
+
+    /// Whether it holds no byte.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    fn expand(set: CodestreamSet, stream: &str) -> Vec<u64> {
+        let request = Request::parse(format!("stream={stream}").as_bytes(), None).unwrap();
+        set.expand(&request.stream, 100).iter().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn frames_count_from_1_and_0_is_an_alias_only_when_named() {
+        let frames = CodestreamSet::Frames(3);
+        assert_eq!(expand(frames, "0"), [0]);
+        assert_eq!(expand(frames, "0-"), [1, 2, 3]);
+        assert_eq!(expand(frames, "0-9"), [0, 1, 2, 3]);
+        assert_eq!(expand(frames, "2-,3,1"), [2, 3, 1]);
+        assert_eq!(expand(frames, "1-:2"), [1, 3]);
+        assert_eq!(expand(frames, "4"), [0; 0]);
+        let ordinal = |id| frames.ordinal(CodestreamId(id));
+        assert_eq!([ordinal(0), ordinal(1), ordinal(3), ordinal(4)], [Some(0), Some(0), Some(2), None]);
+        assert_eq!(CodestreamSet::Frames(0).ordinal(CodestreamId(0)), None);
+    }
+
+    #[test]
+    fn files_count_from_0() {
+        let file = CodestreamSet::File(2);
+        assert_eq!(expand(file, "0-"), [0, 1]);
+        assert_eq!(expand(file, "1-99999999999999"), [1]);
+        assert_eq!(file.ordinal(CodestreamId(2)), None);
+        assert_eq!(expand(CodestreamSet::File(0), "0-"), [0; 0]);
+    }
+
+    #[test]
+    fn expansion_is_limited() {
+        let request = Request::parse(b"stream=0-,5-", None).unwrap();
+        assert_eq!(CodestreamSet::File(u32::MAX).expand(&request.stream, 7).len(), 7);
+    }
+}
