@@ -8,17 +8,20 @@
 //! serving side (a message body is a [`codestream::Span`] or an [`codestream::Extent`]), hears of SOP
 //! Instances, or records bytes in a cache model before they were delivered.
 
+pub mod cache_model;
 pub mod client;
 pub mod data_bin;
 pub mod limits;
 pub mod message;
 pub mod metadata;
 pub mod request;
+pub mod selection;
 pub mod session;
 pub mod target;
 pub mod vbas;
 pub mod view_window;
 
+pub use cache_model::CacheModel;
 pub use data_bin::{BinKey, CodestreamId, DataBinClass};
 pub use limits::Limits;
 pub use message::EorReason;

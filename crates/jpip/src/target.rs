@@ -99,12 +99,15 @@ impl CodestreamSet {
         let mut found = Vec::new();
         let Some((first_number, last_number)) = self.numbers() else { return found };
         let mut taken = rangemap::RangeInclusiveSet::<u64>::new();
+        // Ranges that repeat one another cost steps without adding anything.
+        let mut steps = limit.saturating_mul(4);
         for sampled in ranges {
             let (mut number, last) = match sampled.range.last {
                 Some(last) => (sampled.range.first, last.min(last_number)),
                 None => (sampled.range.first.max(first_number), last_number),
             };
-            while number <= last && found.len() < limit {
+            while number <= last && found.len() < limit && steps > 0 {
+                steps -= 1;
                 if !taken.contains(&number) {
                     taken.insert(number..=number);
                     found.push(CodestreamId(number));
