@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod annex_i;
 pub mod boxes;
 pub mod damage;
 pub mod error;
@@ -32,6 +33,7 @@ pub mod rect;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;
+mod tile_part;
 
 pub use damage::Damage;
 pub use error::{Family, ParseError};
