@@ -124,8 +124,8 @@ impl Catalog {
         }
     }
 
-    /// Puts a claimed job back into the queue. A job that is done goes with [`Catalog::set_indexed`] or
-    /// [`Catalog::set_unservable`].
+    /// Puts a claimed job back into the queue as if it had not been begun: what kept it from being done lies outside
+    /// of it. A job that is done goes with [`Catalog::set_indexed`] or [`Catalog::set_unservable`].
     ///
     /// # Errors
     ///
@@ -161,6 +161,17 @@ impl Catalog {
     pub async fn target(&self, name: &str) -> Result<Option<TargetRow>, CatalogError> {
         match &self.database {
             Database::Sqlite(sqlite) => sqlite.target(name).await,
+        }
+    }
+
+    /// The state of a stored object, `None` if it is not catalogued.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.object_state(key).await,
         }
     }
 

@@ -55,8 +55,10 @@ pub(crate) const CLAIM_JOBS: &str = "
     WHERE id IN (SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4)
     RETURNING id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size";
 
-/// Puts a claimed job back into the queue.
-pub(crate) const RELEASE_JOB: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE id = $1";
+/// Puts a claimed job back into the queue as if it had not been begun.
+pub(crate) const RELEASE_JOB: &str = "
+    UPDATE jobs SET claimed_by = NULL, claimed_at = NULL, attempts = attempts - 1
+    WHERE id = $1 AND claimed_by IS NOT NULL";
 
 /// Puts all that a node has claimed back into the queue.
 pub(crate) const REQUEUE_CLAIMED: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by = $1";

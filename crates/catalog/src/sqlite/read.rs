@@ -4,7 +4,8 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite as Dialect};
 
 use crate::cursor;
 use crate::error::CatalogError;
-use crate::model::{Counts, InstanceFilter, InstanceRow, OnlyTarget, Page, TargetKind, TargetRow};
+use crate::key::ObjectKey;
+use crate::model::{Counts, InstanceFilter, InstanceRow, OnlyTarget, Page, State, TargetKind, TargetRow};
 use crate::query;
 use crate::sqlite::{Sqlite, rows};
 
@@ -13,6 +14,11 @@ impl Sqlite {
         let text = AssertSqlSafe(query::targets(query::TARGET_BY_NAME));
         let row = sqlx::query(text).bind(name).fetch_optional(&self.readers).await?;
         row.as_ref().map(rows::target).transpose()
+    }
+
+    pub(crate) async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
+        let row = sqlx::query(query::OBJECT_STATE).bind(key.to_string()).fetch_optional(&self.readers).await?;
+        row.as_ref().map(rows::state).transpose()
     }
 
     pub(crate) async fn only_target(&self) -> Result<OnlyTarget, CatalogError> {

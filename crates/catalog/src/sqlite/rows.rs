@@ -87,7 +87,7 @@ fn index(row: &SqliteRow, object: ObjectKey) -> Result<IndexRow, CatalogError> {
     })
 }
 
-fn state(row: &SqliteRow) -> Result<State, CatalogError> {
+pub(super) fn state(row: &SqliteRow) -> Result<State, CatalogError> {
     State::parse(row.try_get("state")?).ok_or_else(|| strange("state"))
 }
 
