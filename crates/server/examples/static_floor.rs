@@ -46,9 +46,10 @@ struct Session {
 }
 
 async fn answer(State(floor): State<Arc<Floor>>, uri: Uri, RawQuery(query): RawQuery) -> Response {
-    floor.answer(uri.path(), &query.unwrap_or_default()).await.unwrap_or_else(|error| {
-        (StatusCode::BAD_GATEWAY, error.to_string()).into_response()
-    })
+    floor
+        .answer(uri.path(), &query.unwrap_or_default())
+        .await
+        .unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
 }
 
 impl Floor {
