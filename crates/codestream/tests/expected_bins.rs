@@ -1,0 +1,166 @@
+//! The index against an independent computation of data-bins, `expected_bins.json` of the test data.
+//!
+//! The data are outside the repository: `PRECINCT_TESTDATA`, or `../shared/testdata` beside the workspace.
+//! Without them the test says so and passes, unless CI is set.
+
+use std::path::PathBuf;
+
+use codestream::{
+    ByteSource, Extent, FrameExtents, FrameSource, Indexed, Limits, Span, geometry::precinct_id, index_codestream,
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+#[test]
+fn every_expected_bin_is_found() {
+    let Some(root) = testdata() else { return };
+    let text = std::fs::read_to_string(root.join("expected_bins.json")).expect("expected_bins.json");
+    let all: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let mut failures = Vec::new();
+    for entry in &all {
+        let file = entry["file"].as_str().expect("file");
+        let bytes = std::fs::read(root.join(file)).expect(file);
+        let extents = match entry["frame"].as_u64() {
+            None => contiguous(&bytes),
+            Some(frame) => dicom_frame(&bytes, frame),
+        };
+        let Some(extents) = extents else {
+            failures.push(format!("{file}: no codestream found"));
+            continue;
+        };
+        let extents = FrameExtents::new(extents, bytes.len() as u64).expect("extents");
+        let frame = FrameSource::new(&bytes, &extents);
+        match index_codestream(&frame, &Limits::default()) {
+            Err(error) => failures.push(format!("{file} {}: refused: {error}", entry["frame"])),
+            Ok(indexed) => compare(&frame, &indexed, entry, &mut failures),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), all.len(), failures.join("\n"));
+}
+
+fn compare(source: &dyn ByteSource, indexed: &Indexed, entry: &Value, failures: &mut Vec<String>) {
+    let file = format!("{} {}", entry["file"], entry["frame"]);
+    let index = &indexed.index;
+    let siz = index.header.siz();
+    let mut bins: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut packets = 0u64;
+    let read = |span: Span, out: &mut Vec<u8>| {
+        let from = out.len();
+        out.resize(from + usize::try_from(span.len).unwrap(), 0);
+        source.read_exact_at(span.offset, &mut out[from..]).unwrap();
+    };
+    for tile in &index.tiles {
+        let geometry = index.geometry(tile);
+        for component in 0..siz.component_count() {
+            for sequence in 0..geometry.component(component).unwrap().precinct_count() {
+                let mut bin = Vec::new();
+                for layer in 0..tile.coding.layers {
+                    let parts = tile.packet(component, sequence, layer);
+                    packets += u64::from(!parts.is_empty());
+                    parts.iter().for_each(|span| read(*span, &mut bin));
+                }
+                bins.push((precinct_id(siz, tile.tile, component, sequence).unwrap(), bin));
+            }
+        }
+    }
+    bins.sort_by_key(|bin| bin.0);
+    let mut tile_bins = Vec::new();
+    for tile in &index.tiles {
+        let mut bin = Vec::new();
+        for part in &tile.tile_parts {
+            let from = bin.len();
+            read(part.span, &mut bin);
+            if part.psot_zero {
+                bin[from + 6..from + 10].copy_from_slice(&u32::try_from(part.span.len).unwrap().to_be_bytes());
+            }
+        }
+        tile_bins.push((u64::from(tile.tile.0), bin));
+    }
+    let mut check = |what: &str, found: Value| {
+        if entry[what] != found {
+            failures.push(format!("{file}: {what} {found}, expected {}; damage {:?}", entry[what], indexed.damage));
+        }
+    };
+    check("packets", packets.into());
+    check("layers", index.header.coding().layers.into());
+    check("components", siz.component_count().into());
+    check("tiles", siz.tile_count().into());
+    check("precinct_bins", bins.len().into());
+    check("width", siz.reduced_size(0).0.into());
+    check("height", siz.reduced_size(0).1.into());
+    check("precincts_sha256", digest(&bins).into());
+    check("tile_bins_sha256", digest(&tile_bins).into());
+    if !indexed.damage.is_empty() {
+        failures.push(format!("{file}: damage {:?}", indexed.damage));
+    }
+}
+
+fn digest(bins: &[(u64, Vec<u8>)]) -> String {
+    let mut hash = Sha256::new();
+    for (id, bytes) in bins {
+        hash.update(id.to_be_bytes());
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A raw codestream, or what the first `jp2c` box of a JP2-family file holds, found by its first bytes: some
+/// of the files have broken boxes before it.
+fn contiguous(bytes: &[u8]) -> Option<Vec<Extent>> {
+    if bytes.starts_with(SOC_SIZ) {
+        return Some(vec![Extent::new(0, bytes.len() as u64)]);
+    }
+    let at = bytes.windows(8).position(|window| window.starts_with(b"jp2c") && window.ends_with(SOC_SIZ))?;
+    let size = u32::from_be_bytes(bytes.get(at.checked_sub(4)?..at)?.try_into().unwrap());
+    let end = if size == 0 { bytes.len() } else { (at - 4 + usize::try_from(size).unwrap()).min(bytes.len()) };
+    Some(vec![Extent::new(at as u64 + 4, (end - at - 4) as u64)])
+}
+
+const SOC_SIZ: &[u8] = &[0xFF, 0x4F, 0xFF, 0x51];
+
+/// Frame `frame`, from 1, of an encapsulated object: one fragment a frame, after the offset table.
+fn dicom_frame(bytes: &[u8], frame: u64) -> Option<Vec<Extent>> {
+    // OB or OW, undefined length.
+    let starts = |window: &[u8]| {
+        window.starts_with(&[0xE0, 0x7F, 0x10, 0x00, b'O']) && window.ends_with(&[0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
+    };
+    let start = bytes.windows(12).rposition(starts)? + 12;
+    let item = |at: usize| -> Option<(bool, usize)> {
+        let head = bytes.get(at..at + 8)?;
+        let len = u32::from_le_bytes(head[4..].try_into().unwrap());
+        Some((head[..4] == [0xFE, 0xFF, 0x00, 0xE0], usize::try_from(len).unwrap()))
+    };
+    let (_, table) = item(start)?;
+    let mut at = if table > bytes.len() { start + 8 } else { start + 8 + table };
+    let mut frames: Vec<Vec<Extent>> = Vec::new();
+    while let Some((true, len)) = item(at) {
+        let end = (at + 8 + len).min(bytes.len());
+        let fragment = Extent::new(at as u64 + 8, (end - at - 8) as u64);
+        let data = &bytes[at + 8..end];
+        // A new frame begins with SOC or a JP2 signature box; what does not continues the frame before.
+        let begins = data.starts_with(&[0xFF, 0x4F]) || data.starts_with(&[0, 0, 0, 12]) || frames.is_empty();
+        if begins || data.starts_with(&[0, 0]) {
+            frames.push(vec![fragment]);
+        } else {
+            frames.last_mut().unwrap().push(fragment);
+        }
+        at = at + 8 + len;
+    }
+    let extents = frames.into_iter().nth(usize::try_from(frame).unwrap() - 1)?;
+    let [only] = extents.as_slice() else { return Some(extents) };
+    let (from, to) = (usize::try_from(only.offset).unwrap(), usize::try_from(only.end()).unwrap());
+    let inner = contiguous(&bytes[from..to])?;
+    Some(inner.iter().map(|e| Extent::new(e.offset + only.offset, e.len)).collect())
+}
+
+fn testdata() -> Option<PathBuf> {
+    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata");
+    let root = std::env::var_os("PRECINCT_TESTDATA").map_or_else(default, PathBuf::from);
+    if root.join("expected_bins.json").is_file() {
+        return Some(root);
+    }
+    assert!(std::env::var_os("CI").is_none(), "no test data at {}", root.display());
+    eprintln!("skipped: no test data at {}", root.display());
+    None
+}
