@@ -18,9 +18,13 @@
 //! ```
 
 mod message_reader;
+mod reassemble;
 mod request_builder;
 mod store;
+mod window;
 
 pub use message_reader::{CutOff, Event, MessageReader};
+pub use reassemble::{ReassembleError, ReassembleOptions, Reassembled, reassemble};
 pub use request_builder::RequestBuilder;
 pub use store::{DataBin, DataBinStore, StoreError, StoreLimits};
+pub use window::{WindowNeeds, window_complete};

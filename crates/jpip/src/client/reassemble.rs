@@ -13,6 +13,7 @@ use codestream::{Limits, MainHeader, PacketSequence, ParseError, TileCoding, Til
 use thiserror::Error;
 
 use self::precinct_packets::TilePackets;
+pub(super) use self::precinct_packets::packet_ends;
 use super::store::{DataBin, DataBinStore};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
 
@@ -27,7 +28,7 @@ pub struct ReassembleOptions {
 
 impl Default for ReassembleOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), max_len: 4 << 30 }
+        Self { limits: Limits::default(), max_len: 2 << 30 }
     }
 }
 
@@ -91,7 +92,9 @@ pub fn reassemble(
     for (tile, precincts) in &tiles {
         write_tile(*tile, precincts, &header, (store, codestream), options, &mut out, &mut reassembled)?;
     }
-    if reassembled.tiles == 0 && let Some(tile) = first_tile_with_header(store, codestream, &header) {
+    if reassembled.tiles == 0
+        && let Some(tile) = first_tile_with_header(store, codestream, &header)
+    {
         // A codestream without any tile-part is refused by decoders; one tile of empty packets is not.
         write_tile(tile, &[], &header, (store, codestream), options, &mut out, &mut reassembled)?;
     }
@@ -223,6 +226,3 @@ impl Output {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -50,7 +50,9 @@ impl<'a> TilePackets<'a> {
     }
 }
 
-fn packet_ends(
+/// Where the whole packets at the beginning of a precinct data-bin end, given its bytes up to the first gap and
+/// whether they are all.
+pub(in crate::client) fn packet_ends(
     geometry: &TileGeometry,
     component: &TileComponent,
     sequence: u64,
