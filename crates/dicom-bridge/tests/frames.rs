@@ -1,9 +1,13 @@
 //! Frames out of fragments: offset tables of every kind, right and wrong [PS3.5 A.4].
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
-use codestream::{ByteSource, FrameSource};
+use std::cell::Cell;
+use std::io;
+
+use codestream::{ByteSource, Extent, FrameSource};
 use dicom_bridge::write::{NewAttributes, NewObject, OffsetTable};
 use dicom_bridge::{PixelData, ScanLimits, scan};
+use proptest::prelude::*;
 
 const LOSSLESS: &str = "1.2.840.10008.1.2.4.90";
 const HTJ2K: &str = "1.2.840.10008.1.2.4.201";
@@ -188,4 +192,69 @@ fn what_the_transfer_syntax_forbids_is_unusable() {
     let bytes = object(explicit, None).encapsulate(&three(), OffsetTable::Basic, 1).unwrap();
     let pixel_data = scan(&bytes, &ScanLimits::default()).unwrap().pixel_data;
     assert!(matches!(pixel_data, PixelData::Unusable(reason) if reason.contains("against the transfer syntax")));
+}
+
+/// An object whose every fragment is blown up to 100 MB, which are not there: it counts what is read.
+struct Huge {
+    /// Offset in the huge object and bytes, of what is there.
+    pieces: Vec<(u64, Vec<u8>)>,
+    len: u64,
+    bytes_read: Cell<u64>,
+}
+
+impl ByteSource for Huge {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.len.saturating_sub(offset)).unwrap().min(buf.len());
+        for (at, byte) in (offset..).zip(&mut buf[..wanted]) {
+            let piece = self.pieces.partition_point(|(start, _)| *start <= at).checked_sub(1).map(|n| &self.pieces[n]);
+            *byte = piece.and_then(|(start, bytes)| bytes.get(usize::try_from(at - start).unwrap())).map_or(0, |b| *b);
+        }
+        self.bytes_read.set(self.bytes_read.get() + wanted as u64);
+        Ok(wanted)
+    }
+}
+
+#[test]
+fn an_object_of_many_gigabytes_costs_its_headers() {
+    const FRAME: u64 = 100_000_000;
+    let bytes = object(LOSSLESS, Some("200")).encapsulate(&[], OffsetTable::Empty, 1).unwrap();
+    let (head, sequence_end) = bytes.split_at(bytes.len() - 8);
+    let mut huge = Huge { pieces: vec![(0, head.to_vec())], len: head.len() as u64, bytes_read: Cell::new(0) };
+    for _ in 0..200 {
+        let len = u32::try_from(FRAME).unwrap().to_le_bytes();
+        huge.pieces.push((huge.len, [&[0xfe, 0xff, 0x00, 0xe0], len.as_slice(), &codestream(0, 8)].concat()));
+        huge.len += 8 + FRAME;
+    }
+    huge.pieces.push((huge.len, sequence_end.to_vec()));
+    huge.len += 8;
+    let PixelData::Encapsulated { frames, notes } = scan(&huge, &ScanLimits::default()).unwrap().pixel_data else {
+        panic!("not encapsulated")
+    };
+    assert_eq!((frames.len(), notes), (200, vec![]));
+    assert_eq!(frames[199].extents(), [Extent::new(huge.len - 8 - FRAME, FRAME)]);
+    assert!(huge.bytes_read.get() < 65_536, "{} bytes of {} read", huge.bytes_read.get(), huge.len);
+}
+
+proptest! {
+    #[test]
+    fn frames_come_out_as_they_went_in(
+        lens in prop::collection::vec(40usize..400, 1..12),
+        fragments in 1usize..5,
+        table in 0..3,
+    ) {
+        let frames: Vec<Vec<u8>> = lens.iter().zip(1..).map(|(len, n)| codestream(n, *len)).collect();
+        let (table, fragments) = match table {
+            0 => (OffsetTable::Empty, fragments),
+            1 => (OffsetTable::Basic, fragments),
+            _ => (OffsetTable::Extended, 1),
+        };
+        let number = frames.len().to_string();
+        let bytes = object(HTJ2K, Some(&number)).encapsulate(&frames, table, fragments).unwrap();
+        let (found, notes) = frames_of(&bytes);
+        prop_assert!(found == frames && notes.is_empty(), "{:?}", notes);
+    }
 }

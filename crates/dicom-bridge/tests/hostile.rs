@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use codestream::Family;
 use dicom_bridge::write::{NewObject, OffsetTable};
 use dicom_bridge::{ObjectError, PixelData, ScanLimits, ScannedObject, is_part10, scan};
+use proptest::prelude::*;
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const LOSSLESS: &str = "1.2.840.10008.1.2.4.90";
@@ -147,6 +148,27 @@ fn lengths_inside_a_sequence_stay_inside_it() {
     refused(&sequence(24, 18), "reaches past");
     refused(&sequence(20, 12), "reaches past");
     refused(&sequence(12, 4), "reaches past");
+}
+
+#[test]
+fn icons_and_unknown_sequences_are_walked_and_do_not_count() {
+    let fragment = [item(ITEM, 4), vec![0xff, 0x4f, 0xff, 0x51]].concat();
+    let encapsulated =
+        [header(0x7fe0_0010, "OB", UNDEFINED, &[]), item(ITEM, 0), fragment, item(SEQUENCE_END, 0)].concat();
+    let icon_len = u32::try_from(encapsulated.len()).unwrap();
+    for (len, end) in [(UNDEFINED, item(ITEM_END, 0)), (icon_len, vec![])] {
+        let icon = [header(0x0088_0200, "SQ", UNDEFINED, &[]), item(ITEM, len), encapsulated.clone(), end];
+        let bytes = part10(LOSSLESS, &[identity(), icon.concat(), item(SEQUENCE_END, 0)].concat());
+        assert!(matches!(taken(&bytes).pixel_data, PixelData::None));
+    }
+    let short = [header(0x0088_0200, "SQ", UNDEFINED, &[]), item(ITEM, icon_len - 2), encapsulated].concat();
+    refused(&part10(LOSSLESS, &[identity(), short, item(SEQUENCE_END, 0)].concat()), "reach past");
+
+    // Kept by somebody who did not know it: no VRs inside, whatever is around [PS3.5 6.2.2].
+    let inside = [header(0x0008_0104, "", 4, b"text"), header(0x0028_0010, "", 2, &[9, 0])].concat();
+    let unknown = [header(0x0009_1001, "UN", UNDEFINED, &[]), item(ITEM, UNDEFINED), inside].concat();
+    let bytes = [unknown, item(ITEM_END, 0), item(SEQUENCE_END, 0), element(0x0028_0010, "US", &[7, 0])].concat();
+    assert_eq!(taken(&explicit(&bytes)).attributes.rows, Some(7));
 }
 
 #[test]
@@ -343,5 +365,17 @@ fn no_changed_byte_does_harm() {
                 assert!(inside, "byte {at} = {value:#x}");
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_behind_the_file_meta_information_do_harm(
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+        at in 0usize..7,
+    ) {
+        let uids = ["1.2.840.10008.1.2", EXPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", LOSSLESS, "1.2.3", "1.2.840.10008.1.2.4.205"];
+        drop(run(&part10(uids[at], &bytes)));
+        drop(run(&part10(uids[at], &[identity(), bytes].concat())));
     }
 }
