@@ -30,8 +30,25 @@ fn pure_crates_depend_on_nothing_that_does_input_or_output() {
 #[test]
 fn pure_crates_read_no_clock_no_file_no_socket_and_no_random_source() {
     let forbidden = [
-        "tokio", "axum", "sqlx", "dicom_", "std::net", "std::fs", "std::env", "std::thread", "std::process",
-        "Instant", "SystemTime", "getrandom", "use rand", "rand::rng", "thread_rng", "println!", "eprintln!", "std::io::stdin", "static mut",
+        "tokio",
+        "axum",
+        "sqlx",
+        "dicom_",
+        "std::net",
+        "std::fs",
+        "std::env",
+        "std::thread",
+        "std::process",
+        "Instant",
+        "SystemTime",
+        "getrandom",
+        "use rand",
+        "rand::rng",
+        "thread_rng",
+        "println!",
+        "eprintln!",
+        "std::io::stdin",
+        "static mut",
     ];
     let mut found = Vec::new();
     for name in PURE {
@@ -157,7 +174,7 @@ fn the_object_store_is_named_in_server_storage_only() {
 #[test]
 fn stored_bytes_are_read_in_server_storage_only() {
     // `cli` and `config` read the files that a person names, `data_dir` its own VERSION and lock.
-    let reading = ["File::open", "fs::read", "read_exact_at", "read_at(", "preadv", "OpenOptions", "memmap"];
+    let reading = ["File::open", "fs::read", "FileExt", "preadv", "pread(", "OpenOptions", "memmap"];
     let found = server_lines(&reading, &["storage", "cli", "config", "data_dir"]);
     none(&found, "ask server::storage for the bytes");
 }
@@ -189,8 +206,14 @@ fn unsafe_code_and_ffi_are_in_openjpeg_and_storage_only() {
 #[test]
 fn whether_it_is_ht_is_asked_where_codestreams_are_read_and_media_types_named() {
     let places = [
-        "crates/codestream/", "crates/dicom-bridge/", "crates/jpip/src/metadata", "crates/server/src/worker",
-        "crates/server/src/ingest", "crates/server/src/cli/", "crates/server/src/serving", "crates/openjpeg/",
+        "crates/codestream/",
+        "crates/dicom-bridge/",
+        "crates/jpip/src/metadata",
+        "crates/server/src/worker",
+        "crates/server/src/ingest",
+        "crates/server/src/cli/",
+        "crates/server/src/serving",
+        "crates/openjpeg/",
     ];
     let mut found = Vec::new();
     for source in all_sources() {
@@ -273,7 +296,8 @@ fn expectations_give_their_reason() {
     let mut found = Vec::new();
     for path in rust_files(&root()) {
         let text = read(&path);
-        for (at, _) in text.match_indices(concat!("#[", "expect(")).chain(text.match_indices(concat!("#![", "expect("))) {
+        for (at, _) in text.match_indices(concat!("#[", "expect(")).chain(text.match_indices(concat!("#![", "expect(")))
+        {
             let call = balanced(&text[at..]);
             if !call.contains("reason") {
                 found.push(format!("{}: {call}", relative(&path)));

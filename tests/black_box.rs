@@ -1,0 +1,21 @@
+//! The built binary seen from outside: sockets, exit statuses, files, signals. Nothing of the crates is called but what
+//! makes test data.
+
+#[path = "black_box/client_points.rs"]
+mod client_points;
+#[path = "black_box/command_line.rs"]
+mod command_line;
+#[path = "black_box/house.rs"]
+mod house;
+#[path = "black_box/http_faults.rs"]
+mod http_faults;
+#[path = "black_box/listing.rs"]
+mod listing;
+#[path = "black_box/peers.rs"]
+mod peers;
+#[path = "black_box/pictures.rs"]
+mod pictures;
+#[path = "black_box/process.rs"]
+mod process;
+#[path = "black_box/stream.rs"]
+mod stream;
