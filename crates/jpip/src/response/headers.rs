@@ -1,0 +1,120 @@
+//! `JPIP-…` response headers: what was done otherwise than asked [15444-9 D.2].
+
+use super::ResponsePlan;
+use crate::data_bin::CodestreamId;
+use crate::request::Request;
+use crate::selection::range_list;
+use crate::target::LogicalTarget;
+use crate::view_window::ViewWindow;
+
+/// Value of `JPIP-handled`: the fields that are served.
+pub const HANDLED: &str = "target,tid,cid,cnew=http,cclose,qid,fsiz,roff,rsiz,comps,stream,context,roi,layers,metareq,len,\
+                           quality,align,wait,type,model,need,mset,cap,pref,handled";
+
+impl ResponsePlan {
+    /// The `JPIP-…` headers, in the case in which deployed clients look them up (clients.md 1).
+    ///
+    /// `JPIP-len` is known only after the first call of [`ResponsePlan::next`]; the others once the
+    /// codestreams are open.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let request = &self.request;
+        let mut found = vec![("JPIP-tid", self.target.tid.clone())];
+        if let Some(qid) = request.qid {
+            found.push(("JPIP-qid", qid.to_string()));
+        }
+        if let Some(window) = self.first_window() {
+            // In every windowed reply, whether they differ or not: a deployed viewer makes an image of size
+            // -1 without them (clients.md 5).
+            found.push(("JPIP-fsiz", format!("{},{}", window.frame.0, window.frame.1)));
+            found.push(("JPIP-roff", format!("{},{}", window.offset.0, window.offset.1)));
+            found.push(("JPIP-rsiz", format!("{},{}", window.size.0, window.size.1)));
+        }
+        if let Some(layers) = self.fewer_layers() {
+            found.push(("JPIP-layers", layers.to_string()));
+        }
+        if let Some(streams) = self.other_streams() {
+            found.push(("JPIP-stream", streams));
+        }
+        if let Some(context) = &self.context {
+            found.push(("JPIP-context", context.clone()));
+        }
+        if request.roi.is_some() {
+            found.push(("JPIP-roi", "roi=no-roi".to_owned()));
+        }
+        if let Some(kept) = other_model_set(request, &self.target, &self.ids) {
+            found.push(("JPIP-mset", kept));
+        }
+        if request.quality.is_some() {
+            found.push(("JPIP-quality", "-1".to_owned()));
+        }
+        if request.align {
+            found.push(("JPIP-align", "no".to_owned()));
+        }
+        if self.is_len_too_small {
+            found.push(("JPIP-len", USABLE_LEN.to_string()));
+        }
+        if request.handled {
+            found.push(("JPIP-handled", HANDLED.to_owned()));
+        }
+        found
+    }
+
+    /// The `Content-Type` of the reply.
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        if self.extended { "image/jpp-stream;ptype=ext" } else { "image/jpp-stream" }
+    }
+
+    fn first_window(&self) -> Option<&ViewWindow> {
+        self.open.iter().find_map(|open| open.window.as_ref()).filter(|_| self.request.fsiz.is_some())
+    }
+
+    /// The number of layers there are, if more were asked for.
+    fn fewer_layers(&self) -> Option<u16> {
+        let asked = self.request.layers?;
+        let available = self.open.iter().map(|open| open.codestream.header().coding().layers).max()?;
+        (asked > u32::from(available)).then_some(available)
+    }
+
+    /// The codestreams served, if they are not those asked for.
+    fn other_streams(&self) -> Option<String> {
+        let mut asked = 0u64;
+        for sampled in &self.request.stream {
+            // A range without end asks for whatever there is.
+            let count = sampled.range.last.map_or(0, |last| (last - sampled.range.first) / sampled.factor.max(1) + 1);
+            asked = asked.saturating_add(count);
+        }
+        let is_closed = self.request.stream.iter().all(|sampled| sampled.range.last.is_some());
+        let differs = self.is_cut
+            || self.open.len() < self.opened_or_refused
+            || (is_closed
+                && !self.request.stream.is_empty()
+                && self.context.is_none()
+                && asked != self.ids.len() as u64);
+        let served: Vec<CodestreamId> =
+            if self.opened_or_refused > 0 { self.open.iter().map(|open| open.id).collect() } else { self.ids.clone() };
+        if differs { range_list(&served, ',') } else { None }
+    }
+}
+
+/// What the cache model really keeps, if `mset` asked for less than is served [15444-9 C.8.4].
+fn other_model_set(request: &Request, target: &LogicalTarget, served: &[CodestreamId]) -> Option<String> {
+    if request.mset.is_empty() {
+        return None;
+    }
+    let mut kept = target.codestreams.expand(&request.mset, served.len().saturating_add(MAX_MODEL_SET));
+    let asked = kept.len();
+    kept.extend(served.iter().filter(|id| !kept.contains(id)).copied().collect::<Vec<_>>());
+    if kept.len() == asked {
+        return None;
+    }
+    kept.sort_unstable();
+    range_list(&kept, ',')
+}
+
+/// A `len` with which something can always be sent, in bytes.
+const USABLE_LEN: u64 = 64;
+
+/// Codestreams of `mset` that are looked at.
+pub(super) const MAX_MODEL_SET: usize = 4096;
