@@ -7,7 +7,6 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::expect_used,
-    clippy::panic,
     reason = "test code builds its own inputs and may panic when a test asks for what cannot be built"
 )]
 
@@ -209,7 +208,7 @@ impl TinyCodestream {
         self.subsampling(&vec![(1, 1); count])
     }
 
-    /// One component for each (XRsiz, YRsiz).
+    /// One component for each (`XRsiz`, `YRsiz`).
     #[must_use]
     pub fn subsampling(mut self, factors: &[(u8, u8)]) -> Self {
         self.subsampling = factors.to_vec();

@@ -82,7 +82,7 @@ impl<W: Write + Seek> Embedding<'_, W> {
         self.out.write_all(&head)?;
         self.finder()?;
         let from = FrameExtents::new(vec![whole], whole.len);
-        let from = from.map_err(|_| IndexError::Inconsistent { what: "the source has no length" })?;
+        let from = from.map_err(|_why| IndexError::Inconsistent { what: "the source has no length" })?;
         self.codestream(from)
     }
 

@@ -171,7 +171,7 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// Writes `phix`; reads four bytes of every packet of tiles that may use SOP.
+    /// Writes `phix`; reads two bytes of every packet of tiles that may use SOP.
     pub(super) fn write_phix<W: Write>(&self, out: &mut W, codestream: &dyn ByteSource) -> Result<(), IndexError> {
         let shapes = self.headers.as_deref().unwrap_or_default();
         write_arrays(out, *b"phix", shapes, |component, shape, cells| {
@@ -245,9 +245,9 @@ fn body(tile: &IndexedTile, component: u16, entry: u64) -> Option<Span> {
 
 fn begins_with_sop(codestream: &dyn ByteSource, body: Option<Span>) -> Result<bool, IndexError> {
     let Some(body) = body.filter(|body| body.len >= SOP_LEN) else { return Ok(false) };
-    let mut start = [0; 4];
+    let mut start = [0; 2];
     codestream.read_exact_at(body.offset, &mut start).map_err(ParseError::Source)?;
-    Ok(start == [0xFF, 0x91, 0, 4])
+    Ok(start == [0xFF, 0x91])
 }
 
 fn write_arrays<W: Write>(

@@ -18,6 +18,7 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::layout::{Layout, header_pieces};
 use super::tables::{Cells, box_header};
@@ -25,6 +26,7 @@ use super::{IndexError, OpenError};
 use crate::error::ParseError;
 use crate::extent::Span;
 use crate::index::{IndexedTile, TilePartSpan};
+use crate::main_header::TileCoding;
 use crate::markers::{MarkerSegment, code};
 use crate::reader::ByteSource;
 
@@ -105,7 +107,7 @@ impl<'a> PrivateBox<'a> {
         if self.layout.tile_headers {
             len = len.saturating_add(u64::from(self.layout.rows).saturating_mul(TILE_RECORD));
             for tile in &self.layout.index.tiles {
-                let (spans, overrides) = tile_header(tile);
+                let (spans, overrides) = self.tile_header(tile);
                 len = len.saturating_add((spans.len() as u64).saturating_mul(16)).saturating_add(total(&overrides));
             }
         }
@@ -166,6 +168,10 @@ impl<'a> PrivateBox<'a> {
         Ok(cells.flush()?)
     }
 
+    fn tile_header(&self, tile: &IndexedTile) -> (Vec<Span>, Vec<Span>) {
+        tile_header(tile, self.layout.index.header.coding())
+    }
+
     fn write_tile_headers<W: Write>(
         &self,
         cells: &mut Cells<'_, W>,
@@ -173,7 +179,7 @@ impl<'a> PrivateBox<'a> {
     ) -> Result<(), IndexError> {
         let mut next = 0u64;
         for tile in self.layout.tiles() {
-            let (spans, overrides) = tile.map(tile_header).unwrap_or_default();
+            let (spans, overrides) = tile.map(|tile| self.tile_header(tile)).unwrap_or_default();
             cells.bytes.extend_from_slice(&next.to_be_bytes());
             put_count(&mut cells.bytes, spans.len() as u64)?;
             put_count(&mut cells.bytes, total(&overrides))?;
@@ -181,7 +187,7 @@ impl<'a> PrivateBox<'a> {
             next = next.saturating_add((spans.len() as u64).saturating_mul(16)).saturating_add(total(&overrides));
         }
         for tile in self.layout.tiles().flatten() {
-            let (spans, overrides) = tile_header(tile);
+            let (spans, overrides) = self.tile_header(tile);
             put_spans(&mut cells.bytes, &spans);
             cells.pace()?;
             copy(cells, codestream, &overrides)?;
@@ -191,10 +197,11 @@ impl<'a> PrivateBox<'a> {
 }
 
 /// The tile-header data-bin of a tile, and the segments that change its coding.
-fn tile_header(tile: &IndexedTile) -> (Vec<Span>, Vec<Span>) {
+fn tile_header(tile: &IndexedTile, shared: &Arc<TileCoding>) -> (Vec<Span>, Vec<Span>) {
     let mut spans: Vec<Span> = Vec::new();
     let mut overrides = Vec::new();
-    let first = tile.tile_parts.first().map_or(Span::default(), |part| part.span);
+    // A tile whose overrides could not be read has the shared coding; they would stop the reader too.
+    let own_coding = !Arc::ptr_eq(&tile.coding, shared);
     for segment in &tile.header_segments {
         if matches!(segment.marker, code::SOT | code::SOD | code::PPT | code::PLT) {
             continue;
@@ -203,12 +210,8 @@ fn tile_header(tile: &IndexedTile) -> (Vec<Span>, Vec<Span>) {
             Some(last) if last.end() == segment.span.offset => last.len = last.len.saturating_add(segment.span.len),
             _ => spans.push(segment.span),
         }
-        // COD and COC count in the first tile-part header only, POC in all of them [15444-1 A.6].
-        let in_first = segment.span.offset >= first.offset && segment.span.offset < first.end();
-        match segment.marker {
-            code::COD | code::COC if in_first => overrides.push(segment.span),
-            code::POC => overrides.push(segment.span),
-            _ => {}
+        if own_coding && matches!(segment.marker, code::COD | code::COC | code::POC) {
+            overrides.push(segment.span);
         }
     }
     (spans, overrides)
@@ -252,7 +255,7 @@ fn copy<W: Write>(cells: &mut Cells<'_, W>, codestream: &dyn ByteSource, spans: 
     for span in spans {
         // A marker segment has 65537 bytes at most.
         let len = u16::try_from(span.len.saturating_sub(2));
-        let len = len.map_err(|_| IndexError::Inconsistent { what: "a marker segment above 65537 bytes" })?;
+        let len = len.map_err(|_why| IndexError::Inconsistent { what: "a marker segment above 65537 bytes" })?;
         let mut segment = vec![0; usize::from(len) + 2];
         codestream.read_exact_at(span.offset, &mut segment).map_err(ParseError::Source)?;
         cells.bytes.extend_from_slice(&segment);

@@ -86,7 +86,7 @@ impl FileIndex {
         let mut pointer = Numbers(pointer);
         let (at, announced) = (pointer.u64()?, pointer.0);
         // One read for nearly every codestream: the parts needed follow each other.
-        let _ = bytes.require(at..at.saturating_add(USUAL_LEN).min(bytes.len()))?;
+        bytes.require(at..at.saturating_add(USUAL_LEN).min(bytes.len()))?;
         let mut header = [0; 16];
         bytes.read(at, &mut header)?;
         let inside = expect_box(bytes, at, *b"cidx")?;
@@ -134,7 +134,7 @@ impl FileIndex {
             _ => return Err(OpenError::Unusable("a codestream of another object")),
         }
         let extents = FrameExtents::new(extents, self.object_len);
-        let extents = extents.map_err(|_| OpenError::Unusable("a codestream outside the object"))?;
+        let extents = extents.map_err(|_why| OpenError::Unusable("a codestream outside the object"))?;
         if extents.len() == len { Ok(extents) } else { Err(OpenError::Unusable("a codestream of another length")) }
     }
 }
@@ -184,7 +184,7 @@ impl IndexedCodestream {
         }
         let essentials = head.essentials(&bytes.range(head_end..end)?)?;
         let parsed = MainHeader::parse(&essentials.main_header, &Limits::default());
-        let (header, _) = parsed.map_err(|_| OpenError::Unusable("the main header in it cannot be read"))?;
+        let (header, _) = parsed.map_err(|_why| OpenError::Unusable("the main header in it cannot be read"))?;
         let siz = header.siz();
         if head.codestream_len > extents.len()
             || head.main_header_len > head.codestream_len
@@ -330,7 +330,7 @@ impl IndexedCodestream {
             }
             if !overrides.is_empty() {
                 let own = self.header.tile_coding(overrides);
-                coding = own.map_err(|_| OpenError::Unusable("a tile header in it cannot be read"))?;
+                coding = own.map_err(|_why| OpenError::Unusable("a tile header in it cannot be read"))?;
             }
             header = spans;
         }

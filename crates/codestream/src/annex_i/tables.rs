@@ -118,7 +118,7 @@ pub(super) fn write_mhix<W: Write>(
     out.write_all(&header_len.to_be_bytes())?;
     for segment in listed {
         let len = u16::try_from(segment.span.len - 2);
-        let len = len.map_err(|_| IndexError::Inconsistent { what: "a marker segment above 65537 bytes" })?;
+        let len = len.map_err(|_why| IndexError::Inconsistent { what: "a marker segment above 65537 bytes" })?;
         out.write_all(&segment.marker.to_be_bytes())?;
         out.write_all(&remaining.pop().unwrap_or_default().to_be_bytes())?;
         out.write_all(&segment.span.offset.saturating_add(2).to_be_bytes())?;

@@ -150,7 +150,7 @@ impl<W: Write + Seek> IndexWriter<W> {
         let found = extents.extents().iter().fold(0u64, |sum, e| sum.saturating_add(e.len.div_ceil(longest)));
         let limit = u64::from(u16::MAX);
         let count = u16::try_from(found);
-        let count = count.map_err(|_| IndexError::LimitExceeded { what: "number of fragments", found, limit })?;
+        let count = count.map_err(|_why| IndexError::LimitExceeded { what: "number of fragments", found, limit })?;
         self.out.write_all(&box_header(*b"flst", 2 + 14 * u64::from(count)))?;
         self.out.write_all(&count.to_be_bytes())?;
         for extent in extents.extents() {

@@ -35,7 +35,7 @@ pub(super) fn tile_grid(wanted: &TinyCodestream) -> (u32, u32) {
     ((x1 - tx).div_ceil(tw), (y1 - ty).div_ceil(th))
 }
 
-/// XTOsiz, YTOsiz, XTsiz, YTsiz.
+/// `XTOsiz`, `YTOsiz`, `XTsiz`, `YTsiz`.
 pub(super) fn tile_frame(wanted: &TinyCodestream) -> (u32, u32, u32, u32) {
     let (tx, ty) = wanted.tile_offset.unwrap_or(wanted.offset);
     let whole = (wanted.offset.0 + wanted.size.0 - tx, wanted.offset.1 + wanted.size.1 - ty);
@@ -246,7 +246,7 @@ impl Tile {
         let (xr, yr) = self.subsampling[usize::from(c)];
         let begins = |at: u64, first: u64, factor: u8, pp: u32, tr0: u64| {
             let step = u64::from(factor) << (pp + down);
-            at % step == 0 || (at == first && !(tr0 << down).is_multiple_of(1 << (pp + down)))
+            at.is_multiple_of(step) || (at == first && !(tr0 << down).is_multiple_of(1 << (pp + down)))
         };
         if begins(x, self.area[0], xr, res.ppx, res.area[0]) && begins(y, self.area[1], yr, res.ppy, res.area[1]) {
             let place =

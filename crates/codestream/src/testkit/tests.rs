@@ -1,6 +1,12 @@
 use std::collections::HashMap;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::damage::Damage;
+use crate::geometry::TileIndex;
+use crate::index::index_codestream;
+use crate::limits::Limits;
 
 /// Every byte after the main header belongs to one tile-part, and of its data to one packet.
 fn check(built: &Built) {
@@ -76,4 +82,124 @@ fn tile_parts_are_interleaved_when_asked() {
     let tiles: Vec<_> = built.tile_parts.iter().map(|part| part.tile).collect();
     assert_eq!(tiles, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
     assert!(built.tile_parts[11].psot_zero);
+}
+
+/// A tile origin left of the image, but with a tile that reaches into it.
+fn first_tile(origin: u32, size: u32, count: u32) -> u32 {
+    let tile = size.div_ceil(count.min(size));
+    (origin / 2).max((origin + 1).saturating_sub(tile))
+}
+
+/// Everything that can be chosen, chosen independently.
+fn anything() -> impl Strategy<Value = TinyCodestream> {
+    let grid = (1u32..50, 1u32..50, 0u32..9, 0u32..9, 1u32..4, 1u32..4);
+    let coding = (0u8..4, 1u16..5, 0usize..5, prop::collection::vec((1u8..4, 1u8..3), 1..4));
+    let blocks = (2u8..5, 2u8..5, prop::sample::select(vec![0u8, 1, 4, 5, 2 | 8 | 32, 0x40]), 0usize..4);
+    let extras = (0u8..3, 1usize..40, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let cuts = (0u8..4, 0u8..4, 0u8..5, 0u32..5, any::<u64>());
+    (grid, coding, blocks, extras, cuts).prop_map(|(grid, coding, blocks, extras, cuts)| {
+        let (width, height, x, y, across, down) = grid;
+        let (levels, layers, order, sampling) = coding;
+        let (xcb, ycb, style, precincts) = blocks;
+        let (packed, segment, sop, eph, plt, tlm) = extras;
+        let (parts, changes, overrides, empty, seed) = cuts;
+        let order = Order::ALL[order];
+        let other = Order::ALL[(seed % 5) as usize];
+        let precincts = [&[][..], &[(3, 3)], &[(1, 2), (2, 2)], &[(4, 2), (3, 4), (2, 3)]][precincts];
+        let mut tiny = tiny_codestream()
+            .size(width, height)
+            .offset(x, y)
+            .tiles(across.min(width), down.min(height))
+            .tile_offset(first_tile(x, width, across), first_tile(y, height, down))
+            .subsampling(&sampling)
+            .levels(levels)
+            .layers(layers)
+            .precincts(precincts)
+            .progression(order)
+            .code_block(xcb, ycb)
+            .style(style)
+            .packed_segment(segment)
+            .empty_packets(empty)
+            .seed(seed);
+        tiny = match packed {
+            0 => tiny,
+            1 => tiny.ppm(),
+            _ => tiny.ppt(),
+        };
+        tiny = match parts {
+            0 => tiny,
+            1 => tiny.tile_parts(TileParts::ByResolution).interleave(),
+            2 => tiny.tile_parts(TileParts::ByLayer).psot_zero(),
+            _ => tiny.tile_parts(TileParts::Every(5)).interleave().psot_zero().without_eoc(),
+        };
+        tiny = match overrides {
+            0 => tiny.component_coding(0, levels + 1, &[(2, 2)]),
+            1 => tiny.tile_coding(0, other, 3, 2, &[(3, 2)]),
+            2 => tiny.tile_component_coding(0, 0, 1, &[(2, 1)]),
+            _ => tiny,
+        };
+        tiny = match changes {
+            0 => tiny.poc_split(1, order, other),
+            1 => {
+                let all = Poc {
+                    resolution_start: 0,
+                    component_start: 0,
+                    layer_end: 1,
+                    resolution_end: 33,
+                    component_end: sampling.len() as u16,
+                    order: other,
+                };
+                tiny.tile_poc(0, &[all, Poc { layer_end: 10, order, ..all }])
+            }
+            _ => tiny,
+        };
+        if sop {
+            tiny = tiny.sop();
+        }
+        if eph {
+            tiny = tiny.eph();
+        }
+        if plt {
+            tiny = tiny.plt();
+        }
+        if tlm {
+            tiny = tiny.tlm();
+        }
+        tiny
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// The index against the truth of a builder that shares no code with it.
+    #[test]
+    fn the_index_finds_every_packet_where_the_builder_put_it(tiny in anything()) {
+        let built = tiny.build_with_truth();
+        check(&built);
+        let indexed = index_codestream(&built.bytes, &Limits::default()).unwrap();
+        let no_eoc = Damage::MissingEoc { offset: built.bytes.len() as u64 };
+        let expected = if built.bytes.ends_with(&[0xFF, 0xD9]) { vec![] } else { vec![no_eoc] };
+        prop_assert_eq!(indexed.damage, expected);
+        let index = indexed.index;
+        prop_assert_eq!(index.main_header_len, built.main_header_len);
+        prop_assert_eq!(index.codestream_len, built.bytes.len() as u64);
+        prop_assert_eq!(index.tiles.len(), built.tiles as usize);
+        for packet in &built.packets {
+            let tile = index.tile(TileIndex(packet.tile)).unwrap();
+            let found = tile.packet(packet.component, packet.sequence, packet.layer).to_vec();
+            let mut expected = packet.packed_header.clone();
+            expected.extend([packet.in_place].iter().filter(|span| span.len > 0));
+            prop_assert_eq!(found, expected, "{:?}", packet);
+        }
+        for tile in &index.tiles {
+            let of_tile = built.tile_parts.iter().filter(|part| part.tile == tile.tile.0);
+            let expected: Vec<_> = of_tile.clone().map(|part| (part.span, part.psot_zero)).collect();
+            let found: Vec<_> = tile.tile_parts.iter().map(|part| (part.span, part.psot_zero)).collect();
+            prop_assert_eq!(found, expected);
+            let expected: Vec<_> = of_tile.flat_map(|part| part.segments.clone()).collect();
+            let found: Vec<_> = tile.header_segments.iter().map(|segment| (segment.marker, segment.span)).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 }
