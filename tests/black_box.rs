@@ -5,6 +5,8 @@
 mod client_points;
 #[path = "black_box/command_line.rs"]
 mod command_line;
+#[path = "black_box/hostile_files.rs"]
+mod hostile_files;
 #[path = "black_box/house.rs"]
 mod house;
 #[path = "black_box/http_faults.rs"]
