@@ -15,16 +15,23 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     config::{DataSettings, ServeSettings},
     data_dir::DataDir,
+    ingest::Ingest,
+    serving::Serving,
     storage::Storage,
     telemetry::Metrics,
+    worker::Worker,
 };
 
 /// What the services of one process share.
 pub(crate) struct App {
     settings: ServeSettings,
     base_url: String,
+    jpip_path: String,
     catalog: Catalog,
     storage: Storage,
+    worker: Worker,
+    ingest: Ingest,
+    serving: Serving,
     metrics: Metrics,
     draining: AtomicBool,
     /// Held for as long as the process works with it.
@@ -42,12 +49,20 @@ impl App {
     /// If another process holds the data directory, or a newer program wrote it, or the file system refuses.
     pub(crate) async fn open(settings: ServeSettings, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
         let Stored { data, catalog, storage } = Stored::open(&settings.data).await?;
+        let metrics = Metrics::new();
+        let worker = Worker::new(storage.clone(), catalog.clone());
+        let ingest = Ingest::new(storage.clone(), catalog.clone(), worker.clone());
+        let serving = Serving::new(&settings, &catalog, &storage, &worker, &metrics);
         let base_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         Ok(Arc::new(Self {
+            jpip_path: jpip_path(&base_url),
             base_url,
             catalog,
             storage,
-            metrics: Metrics::new(),
+            worker,
+            ingest,
+            serving,
+            metrics,
             draining: AtomicBool::new(false),
             _data: data,
             settings,
@@ -66,6 +81,14 @@ impl App {
         &self.storage
     }
 
+    pub(crate) const fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    pub(crate) const fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
     pub(crate) const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -80,6 +103,11 @@ impl App {
         format!("{}/jpip?target={}", self.base_url, utf8_percent_encode(target, IN_QUERY))
     }
 
+    /// The path of JPIP requests as `JPIP-cnew` names it: without a leading slash.
+    pub(crate) fn jpip_path(&self) -> &str {
+        &self.jpip_path
+    }
+
     /// From now on nothing new is begun.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -89,9 +117,26 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Begins background work: indexing, closing idle channels, keeping counters small.
+    pub(crate) fn start(&self) {
+        drop(self.worker.start());
+        tokio::spawn(Arc::clone(self.serving.channels()).sweep());
+        tokio::spawn(self.metrics.clone().upkeep());
+    }
+
     /// Ends background work and lets go of the catalog.
     pub(crate) async fn close(&self) {
+        self.worker.stop().await;
         self.catalog.close().await;
+    }
+}
+
+/// The path of JPIP requests below a base URL.
+fn jpip_path(base_url: &str) -> String {
+    let host_and_path = base_url.split_once("://").map_or(base_url, |(_scheme, rest)| rest);
+    match host_and_path.split_once('/') {
+        Some((_host, path)) if !path.is_empty() => format!("{path}/jpip"),
+        _ => "jpip".to_owned(),
     }
 }
 
@@ -117,5 +162,16 @@ impl Stored {
         let file = file.to_str().context("the path of the catalog is not UTF-8")?;
         let catalog = Catalog::open(&format!("sqlite:{file}")).await.context("the catalog cannot be opened")?;
         Ok(Self { data, catalog, storage })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_the_public_url_leads_to_jpip() {
+        assert_eq!(jpip_path("http://127.0.0.1:8080"), "jpip");
+        assert_eq!(jpip_path("https://images.example/pacs/precinct"), "pacs/precinct/jpip");
     }
 }

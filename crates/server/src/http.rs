@@ -11,7 +11,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
-use self::{browser::BrowserRules, delivery::Peer, error::Problem, header_case::HeaderCase};
+use self::{
+    browser::BrowserRules,
+    delivery::Peer,
+    error::{JpipRefusal, Problem},
+    header_case::HeaderCase,
+};
 use crate::{app::App, config::Network, telemetry::Metrics};
 
 mod admin;
@@ -21,7 +26,9 @@ mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
 mod header_case;
+mod import_api;
 mod jpip;
+mod jpip_body;
 pub(crate) mod listener;
 mod page;
 mod query;
@@ -92,14 +99,18 @@ impl Service {
     }
 
     async fn dispatch(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<Body> {
-        if let Err(problem) = self.admit(peer, &request) {
-            return problem.into_response();
-        }
         // Some clients join a base URL and a path into `//jpip`.
         let path = request.uri().path();
         let slashes = path.bytes().take_while(|&b| b == b'/').count();
         let path = path.get(slashes..).unwrap_or_default();
-        if let Some(rest) = path.strip_prefix("jpip").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let jpip = path.strip_prefix("jpip").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        if let Err((status, words)) = self.admit(peer, &request) {
+            return match jpip {
+                Some(_) => JpipRefusal::new(status, words).into_response(),
+                None => Problem::new(status, words).into_response(),
+            };
+        }
+        if let Some(rest) = jpip {
             if request.method() == Method::OPTIONS {
                 return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
             }
@@ -128,22 +139,21 @@ impl Service {
     }
 
     /// What is refused whatever it asks for.
-    fn admit(&self, peer: &Peer, request: &Request<Incoming>) -> Result<(), Problem> {
+    fn admit(&self, peer: &Peer, request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
         if peer.is_ambiguous() {
-            return Err(Problem::bad_request("the length of the request body is announced in two ways"));
+            return Err((StatusCode::BAD_REQUEST, "the length of the request body is announced in two ways"));
         }
         let uri = request.uri();
         let target = uri.path().len() + uri.query().map_or(0, str::len);
         if target > MAX_HEAD {
-            return Err(Problem::new(StatusCode::URI_TOO_LONG, "the request line is longer than 16 KiB"));
+            return Err((StatusCode::URI_TOO_LONG, "the request line is longer than 16 KiB"));
         }
         let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if fields > MAX_HEAD {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Err(Problem::new(status, "the header fields are longer than 16 KiB"));
+            return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header fields are longer than 16 KiB"));
         }
         if !self.browser.accepts_host(peer, request.headers()) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "on a loopback address, Host is a loopback name"));
+            return Err((StatusCode::FORBIDDEN, "on a loopback address, Host is a loopback name"));
         }
         Ok(())
     }
@@ -153,6 +163,7 @@ fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(admin::routes())
         .merge(catalog_api::routes())
+        .merge(import_api::routes())
         .merge(page::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {

@@ -10,6 +10,8 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 mod http;
+pub mod ingest;
 mod serving;
 pub mod storage;
 pub mod telemetry;
+pub mod worker;

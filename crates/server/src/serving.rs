@@ -1,1 +1,63 @@
 //! From a JPIP request to the bytes of its response.
+//!
+//! The protocol core decides which bytes go out and never sees one; here index parts are loaded for it, the parts
+//! that it names are located and read, and what was delivered is recorded.
+
+use std::sync::Arc;
+
+use catalog::Catalog;
+
+use self::{channels::ChannelTable, index_cache::IndexCache, target::Targets};
+use crate::{config::ServeSettings, storage::Storage, telemetry::Metrics, worker::Worker};
+
+pub(crate) mod channels;
+pub(crate) mod index_cache;
+mod model;
+pub(crate) mod response;
+pub(crate) mod target;
+
+/// What serving needs and keeps.
+pub(crate) struct Serving {
+    targets: Targets,
+    channels: Arc<ChannelTable>,
+    indexes: Arc<IndexCache>,
+}
+
+impl Serving {
+    pub(crate) fn new(
+        settings: &ServeSettings,
+        catalog: &Catalog,
+        storage: &Storage,
+        worker: &Worker,
+        metrics: &Metrics,
+    ) -> Self {
+        let node = node_name();
+        Self {
+            targets: Targets::new(catalog.clone(), storage.clone(), worker.clone()),
+            channels: Arc::new(ChannelTable::new(settings.max_channels, node, metrics.channels.clone())),
+            indexes: Arc::new(IndexCache::new(storage.clone(), metrics.index_chunks_read.clone())),
+        }
+    }
+
+    pub(crate) const fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    pub(crate) const fn channels(&self) -> &Arc<ChannelTable> {
+        &self.channels
+    }
+
+    pub(crate) const fn indexes(&self) -> &Arc<IndexCache> {
+        &self.indexes
+    }
+
+    /// Names may mean something else from now on.
+    pub(crate) fn forget_targets(&self) {
+        self.targets.forget();
+    }
+}
+
+/// What leads the name of every channel of this process, so that a load balancer can route on it.
+fn node_name() -> String {
+    "n1".to_owned()
+}

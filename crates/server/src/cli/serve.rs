@@ -47,6 +47,7 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         let address = listener.local_addr().context("the address is not known")?;
         let app = App::open(settings, address).await?;
         let service = Arc::new(Service::new(Arc::clone(&app)).await?);
+        app.start();
         let drain = CancellationToken::new();
         let serving = tokio::spawn(listener::serve(listener, service, drain.clone()));
         announce(&format!("ready http={address}"))?;

@@ -5,7 +5,9 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
+use codestream::Family;
 use http::{HeaderValue, StatusCode, header};
+use jpip::RequestError;
 use serde_json::json;
 
 /// An answer that is an error, outside `/jpip`.
@@ -68,15 +70,34 @@ pub(crate) struct JpipRefusal {
     pub(crate) reason: String,
     /// Seconds after which it may be worth asking again.
     pub(crate) retry_after: Option<u32>,
+    /// The preference set that could not be met, for `JPIP-pref`.
+    preference: Option<String>,
 }
 
 impl JpipRefusal {
     pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), retry_after: None }
+        Self { status, reason: reason.into(), retry_after: None, preference: None }
     }
 
     pub(crate) fn later(reason: impl Into<String>, seconds: u32) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into(), retry_after: Some(seconds) }
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, reason) }
+    }
+
+    /// A request that the protocol core refuses.
+    pub(crate) fn of_request(error: RequestError) -> Self {
+        let status = match &error {
+            RequestError::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            other => match other.family() {
+                Family::Malformed | Family::LimitExceeded => StatusCode::BAD_REQUEST,
+                Family::Unsupported => StatusCode::NOT_IMPLEMENTED,
+                Family::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        };
+        let mut refusal = Self::new(status, error.to_string());
+        if let RequestError::RequiredPreference { set } = error {
+            refusal.preference = Some(set);
+        }
+        refusal
     }
 
     /// Unknown, expired or closed, told apart by nobody [15444-9 D.1].
@@ -106,6 +127,9 @@ impl IntoResponse for JpipRefusal {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(set) = self.preference.and_then(|set| HeaderValue::try_from(set).ok()) {
+            headers.insert("jpip-pref", set);
         }
         response
     }

@@ -1,20 +1,220 @@
-//! `/jpip`.
+//! `/jpip`: GET, HEAD and POST of JPIP requests [15444-9 C, D, F].
+//!
+//! Status: 200 served; 400 malformed; 404 no such target; 405 other methods; 408, 413 bodies too slow or too large;
+//! 415 none of the types; 501 a field or feature not done here, or a target that cannot be served; 503 no such
+//! channel, too many channels, or the store does not answer. No error closes a channel.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::IntoResponse as _};
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use jpip::{
+    EorReason, Limits, cache_model::CacheModel, message::encode_eor, request::channel::Transport, session::Refusal,
+};
+use percent_encoding::percent_decode_str;
 
-use super::{delivery::Peer, error::JpipRefusal};
-use crate::app::App;
+use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody};
+use crate::{
+    app::App,
+    serving::{
+        channels::{Channel, Session},
+        response::{self, Model},
+        target::OpenTarget,
+    },
+};
 
-/// Answers one JPIP request; `name` is the path below `/jpip/`.
-pub(super) async fn answer(
-    _app: &Arc<App>,
-    _peer: &Arc<Peer>,
-    _name: &str,
-    _request: Request<Incoming>,
-) -> Response<Body> {
-    JpipRefusal::no_such_channel().into_response()
+/// Largest body of a POST, in bytes.
+const MAX_BODY: usize = 16 << 20;
+
+/// How long the body of a POST may take.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+const JPP_STREAM: HeaderValue = HeaderValue::from_static("image/jpp-stream");
+
+/// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
+pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
+    app.metrics().jpip_requests.increment(1);
+    let begun = Instant::now();
+    match respond(app, peer, name, request).await {
+        Ok(response) => {
+            app.metrics().jpip_seconds.record(begun.elapsed().as_secs_f64());
+            response
+        }
+        Err(refusal) => {
+            app.metrics().jpip_refused.increment(1);
+            tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "JPIP request refused");
+            refusal.into_response()
+        }
+    }
+}
+
+async fn respond(
+    app: &Arc<App>,
+    peer: &Arc<Peer>,
+    name: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, JpipRefusal> {
+    let (head, body) = request.into_parts();
+    let body = match head.method {
+        Method::GET | Method::HEAD => None,
+        Method::POST => Some(read_body(&head.headers, body).await?),
+        _ => return Err(JpipRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST are taken here")),
+    };
+    let query = head.uri.query().unwrap_or_default().as_bytes();
+    let request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
+    let channels = app.serving().channels();
+    let Some(cid) = &request.cid else {
+        if request.only_closes() {
+            return close(app, &request);
+        }
+        let name = target_name(&request, name)?;
+        let target = app.serving().targets().find(&name).await?;
+        if !request.cnew.contains(&Transport::Http) {
+            return serve(app, peer, &request, &target, None, None).await;
+        }
+        let session = Session::new();
+        let channel = Channel::new(Arc::clone(&target));
+        return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None)).await;
+    };
+    let (session, channel) = channels.find(cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    if request.only_closes() {
+        return close(app, &request);
+    }
+    let grants = request.cnew.contains(&Transport::Http);
+    let target = match &request.target {
+        Some(name) if !channel.target().is_called(name) => {
+            let target = app.serving().targets().find(name).await?;
+            if !grants && target.logical().tid != channel.target().logical().tid {
+                return Err(JpipRefusal::new(StatusCode::BAD_REQUEST, "target: the channel is for another target"));
+            }
+            target
+        }
+        _ => Arc::clone(channel.target()),
+    };
+    if grants {
+        let new = Channel::new(Arc::clone(&target));
+        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(cid))).await;
+    }
+    serve(app, peer, &request, &target, Some((&session, &channel)), None).await
+}
+
+/// Serves a window. `on` is the session and channel of the response; `grant` says that the channel is new, and in
+/// the session of which other channel.
+async fn serve(
+    app: &Arc<App>,
+    peer: &Arc<Peer>,
+    request: &jpip::Request,
+    target: &Arc<OpenTarget>,
+    on: Option<(&Session, &Channel)>,
+    grant: Option<Option<&str>>,
+) -> Result<Response<Body>, JpipRefusal> {
+    let limits = Limits::default();
+    let place = on.map(|(_, channel)| channel.arrive(request.wait));
+    let model = match on {
+        Some((session, _)) => {
+            let turn = session.turn().await;
+            let mut models = turn.ok_or_else(|| JpipRefusal::later("the channel is busy with another response", 1))?;
+            let tid = target.logical().tid.clone();
+            models.of(&tid, &limits).apply(request, target.logical());
+            Model::Session { models, tid }
+        }
+        None => Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits))),
+    };
+    let metrics = app.metrics();
+    let indexes = app.serving().indexes();
+    let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
+    let ahead = planned.look_ahead(response::AT_ONCE).await?;
+    let mut fields = planned.headers();
+    let content_type = HeaderValue::from_static(planned.content_type());
+    let mut len = Some(ahead.len);
+    if !planned.is_ended() && on.is_none() {
+        // The length is told before the first byte, so the whole response is planned once for its length alone.
+        let model = Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits)));
+        let again = response::Response::plan(request, target, model, None, indexes, &metrics.jpip_aborted).await?;
+        len = Some(again.count().await?);
+    } else if !planned.is_ended() {
+        len = None;
+    }
+    let chunks = planned.read(ahead.batches).await?;
+    if let (Some(of), Some((session, channel))) = (grant, on) {
+        let cid = app.serving().channels().open(of, session, channel).map_err(channel_refusal)?;
+        fields.push(("JPIP-cnew", format!("cid={cid},path={},transport=http", app.jpip_path())));
+    }
+    if let Some(list) = &request.cclose {
+        app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
+    }
+    metrics.jpip_bytes.increment(len.unwrap_or(ahead.len));
+    let body = if planned.is_ended() {
+        JpipBody::whole(chunks, Box::new(planned.into_ticket()), Arc::clone(peer))
+    } else {
+        JpipBody::streamed(chunks, Box::new(planned), len, Arc::clone(peer))
+    };
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::try_from(value);
+        // What the core makes is printable; a value that is not would be left out rather than spoil the response.
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let caching = if on.is_some() { "no-store" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    Ok(response)
+}
+
+/// Closes channels and says no more.
+fn close(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefusal> {
+    if let Some(list) = &request.cclose {
+        app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
+    }
+    let mut body = Vec::new();
+    encode_eor(EorReason::WindowDone, &mut body);
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JPP_STREAM);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(qid) = request.qid {
+        headers.insert("jpip-qid", HeaderValue::from(qid));
+    }
+    Ok(response)
+}
+
+/// The name of the target: the field, or else the path; empty if neither names one.
+fn target_name(request: &jpip::Request, path: &str) -> Result<String, JpipRefusal> {
+    if let Some(name) = &request.target {
+        return Ok(name.clone());
+    }
+    let name = percent_decode_str(path).decode_utf8();
+    name.map(std::borrow::Cow::into_owned).map_err(|_error| JpipRefusal::new(StatusCode::NOT_FOUND, "no such target"))
+}
+
+fn channel_refusal(refusal: Refusal) -> JpipRefusal {
+    match refusal {
+        Refusal::NoSuchChannel => JpipRefusal::no_such_channel(),
+        other => JpipRefusal::later(other.to_string(), 10),
+    }
+}
+
+async fn read_body(headers: &http::HeaderMap, body: Incoming) -> Result<Bytes, JpipRefusal> {
+    let too_large = || JpipRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|len| len > MAX_BODY) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    match read {
+        Err(_late) => Err(JpipRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly")),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(_broken)) => Err(JpipRefusal::new(StatusCode::BAD_REQUEST, "the body ended too early")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
 }

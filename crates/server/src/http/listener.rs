@@ -121,7 +121,8 @@ async fn converse(
         .max_buf_size(CONNECTION_BUFFER)
         // The stream below keeps the time of request heads; hyper's own timer would also end idle connections.
         .header_read_timeout(None)
-        .half_close(true)
+        // A peer that closes its side has gone: what is made for it stops at once.
+        .half_close(false)
         .timer(TokioTimer::new());
     let connection = builder.serve_connection(TokioIo::new(stream), handler);
     tokio::pin!(connection);

@@ -50,7 +50,7 @@ async fn page(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<R
              <th>State</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
     };
-    let next = page.next.map(|next| format!("<p><a href=\"/?cursor={}\">More</a></p>", escape(&next)));
+    let next = page.next.map(|next| format!("<p><a href=\"?cursor={}\">More</a></p>", escape(&next)));
     let html = include_str!("page.html")
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         .replace("{{instances}}", &counts.instances.to_string())

@@ -1,0 +1,140 @@
+//! The channels of this server and what their sessions hold.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jpip::{
+    request::channel::CloseList,
+    session::{ChannelLimits, Channels, Refusal},
+};
+use metrics::Gauge;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use super::{model::SessionModels, target::OpenTarget};
+
+/// How long a request waits for the response before it to be delivered.
+const TURN: Duration = Duration::from_secs(30);
+
+/// How often idle channels are looked for.
+const SWEEP: Duration = Duration::from_secs(15);
+
+/// All channels of this node.
+pub(crate) struct ChannelTable {
+    table: Mutex<Channels<Session, Channel>>,
+    node: String,
+    begun: Instant,
+    open: Gauge,
+}
+
+/// What the channels of one client share: the cache models, held by one response at a time.
+#[derive(Clone)]
+pub(crate) struct Session {
+    models: Arc<AsyncMutex<SessionModels>>,
+}
+
+/// One channel of a session.
+#[derive(Clone)]
+pub(crate) struct Channel {
+    target: Arc<OpenTarget>,
+    newest: Arc<AtomicU64>,
+}
+
+/// The place of one request in the order of its channel.
+pub(crate) struct Place {
+    newest: Arc<AtomicU64>,
+    number: u64,
+}
+
+impl Place {
+    /// Whether a newer request on the channel does not wait for this one.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.newest.load(Ordering::Relaxed) > self.number
+    }
+}
+
+impl Channel {
+    pub(crate) const fn target(&self) -> &Arc<OpenTarget> {
+        &self.target
+    }
+
+    /// A request has come on this channel; with `wait` it lets the responses before it end.
+    pub(crate) fn arrive(&self, wait: bool) -> Place {
+        let number =
+            if wait { self.newest.load(Ordering::Relaxed) } else { self.newest.fetch_add(1, Ordering::Relaxed) + 1 };
+        Place { newest: Arc::clone(&self.newest), number }
+    }
+
+    /// A channel for this target, with no name yet.
+    pub(crate) fn new(target: Arc<OpenTarget>) -> Self {
+        Self { target, newest: Arc::new(AtomicU64::new(0)) }
+    }
+}
+
+impl Session {
+    /// A session that holds nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { models: Arc::new(AsyncMutex::new(SessionModels::default())) }
+    }
+
+    /// The cache models, once the response before has been delivered or given up; `None` if that takes too long.
+    pub(crate) async fn turn(&self) -> Option<OwnedMutexGuard<SessionModels>> {
+        if let Ok(models) = Arc::clone(&self.models).try_lock_owned() {
+            return Some(models);
+        }
+        tokio::time::timeout(TURN, Arc::clone(&self.models).lock_owned()).await.ok()
+    }
+}
+
+impl ChannelTable {
+    pub(crate) fn new(max_channels: usize, node: String, open: Gauge) -> Self {
+        let limits = ChannelLimits { max_channels, ..ChannelLimits::default() };
+        Self { table: Mutex::new(Channels::new(limits)), node, begun: Instant::now(), open }
+    }
+
+    /// Opens a channel: in the session of channel `of`, or as the first of a new session; returns its name.
+    pub(crate) fn open(&self, of: Option<&str>, session: &Session, channel: &Channel) -> Result<String, Refusal> {
+        let mut random = [0; 16];
+        if getrandom::fill(&mut random).is_err() {
+            // Without randomness a name could be guessed; no channel is better.
+            return Err(Refusal::TooManyChannels);
+        }
+        self.with(|table, now| match of {
+            Some(of) => table.open_channel(now, random, of, channel.clone()),
+            None => table.open_session(now, random, &self.node, session.clone(), channel.clone()),
+        })
+    }
+
+    /// The session and the channel of this name, used now.
+    pub(crate) fn find(&self, cid: &str) -> Option<(Session, Channel)> {
+        self.with(|table, now| table.touch(now, cid))
+    }
+
+    /// Closes channels, all of one session.
+    pub(crate) fn close(&self, list: &CloseList, by: Option<&str>) -> Result<usize, Refusal> {
+        self.with(|table, _now| table.close(list, by))
+    }
+
+    /// Closes channels that nobody uses, for as long as it is polled.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            let closed = self.with(|table, now| table.expire(now));
+            if closed > 0 {
+                tracing::debug!(closed, "idle channels were closed");
+            }
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Channels<Session, Channel>, Duration) -> T) -> T {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut table, self.begun.elapsed());
+        self.open.set(f64::from(u32::try_from(table.len()).unwrap_or(u32::MAX)));
+        done
+    }
+}

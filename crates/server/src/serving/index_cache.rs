@@ -1,0 +1,189 @@
+//! Index files read in parts: 16 KiB chunks that are needed, kept for the next request that needs them.
+
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use catalog::{IndexKey, ObjectKey};
+use codestream::{
+    ByteSource as _, CHUNK, SparseBytes,
+    annex_i::{FileIndex, IndexedCodestream, OpenError},
+};
+use metrics::Counter;
+use quick_cache::{Weighter, sync::Cache};
+use thiserror::Error;
+
+use crate::storage::{Storage, StorageError, StoredFile};
+
+/// Bytes of chunks that are kept.
+const CHUNK_CACHE: u64 = 64 << 20;
+
+/// Opened objects and codestreams that are kept.
+const OPEN_OBJECTS: usize = 1024;
+const OPEN_CODESTREAMS: usize = 4096;
+
+/// Why an index gave no answer.
+#[derive(Debug, Error)]
+pub(crate) enum IndexCacheError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("an index or object could not be read: {0}")]
+    Read(#[from] io::Error),
+    #[error("an index is unusable: {0}")]
+    Unusable(&'static str),
+}
+
+/// Opened objects, their indexes, and the index chunks that were needed lately.
+pub(crate) struct IndexCache {
+    storage: Storage,
+    objects: Cache<(ObjectKey, IndexKey), Arc<OpenObject>>,
+    codestreams: Cache<(u64, u32), Arc<IndexedCodestream>>,
+    chunks: Cache<(u64, u64), Bytes, ByLength>,
+    next: AtomicU64,
+    chunks_read: Counter,
+}
+
+/// A stored object and its index, open for reading.
+#[derive(Debug)]
+pub(crate) struct OpenObject {
+    /// Names the index in the chunk cache.
+    number: u64,
+    object: Arc<StoredFile>,
+    index_file: Arc<StoredFile>,
+    index: FileIndex,
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<(u64, u64), Bytes> for ByLength {
+    fn weight(&self, _key: &(u64, u64), chunk: &Bytes) -> u64 {
+        chunk.len() as u64 + 64
+    }
+}
+
+impl OpenObject {
+    pub(crate) const fn object(&self) -> &Arc<StoredFile> {
+        &self.object
+    }
+
+    /// Nothing of the index loaded yet.
+    pub(crate) fn nothing_loaded(&self) -> SparseBytes {
+        SparseBytes::new(self.index_file.len())
+    }
+}
+
+impl IndexCache {
+    pub(crate) fn new(storage: Storage, chunks_read: Counter) -> Self {
+        let entries = usize::try_from(CHUNK_CACHE / CHUNK).unwrap_or(4096);
+        Self {
+            storage,
+            objects: Cache::new(OPEN_OBJECTS),
+            codestreams: Cache::new(OPEN_CODESTREAMS),
+            chunks: Cache::with_weighter(entries, CHUNK_CACHE, ByLength),
+            next: AtomicU64::new(0),
+            chunks_read,
+        }
+    }
+
+    /// The object and its index, opened now or earlier.
+    pub(crate) async fn open(&self, object: ObjectKey, index: IndexKey) -> Result<Arc<OpenObject>, IndexCacheError> {
+        if let Some(open) = self.objects.get(&(object, index)) {
+            return Ok(open);
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let object_file = self.storage.open_object(&object)?;
+        let index_file = self.storage.open_index(&index)?;
+        let mut loaded = SparseBytes::new(index_file.len());
+        let file_index = loop {
+            match FileIndex::open(&loaded) {
+                Ok(opened) => break opened,
+                Err(OpenError::NotLoaded(missing)) => {
+                    self.load_file(number, &index_file, &missing.ranges, &mut loaded).await?;
+                }
+                Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
+            }
+        };
+        let open = Arc::new(OpenObject { number, object: object_file, index_file, index: file_index });
+        self.objects.insert((object, index), Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// The codestream at position `ordinal` of the object, from 0, opened now or earlier.
+    pub(crate) async fn codestream(
+        &self,
+        open: &OpenObject,
+        ordinal: u32,
+        loaded: &mut SparseBytes,
+    ) -> Result<Arc<IndexedCodestream>, IndexCacheError> {
+        let key = (open.number, ordinal);
+        if let Some(codestream) = self.codestreams.get(&key) {
+            return Ok(codestream);
+        }
+        let codestream = loop {
+            match open.index.codestream(ordinal, loaded) {
+                Ok(codestream) => break Arc::new(codestream),
+                Err(OpenError::NotLoaded(missing)) => self.load(open, &missing.ranges, loaded).await?,
+                Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
+            }
+        };
+        self.codestreams.insert(key, Arc::clone(&codestream));
+        Ok(codestream)
+    }
+
+    /// Loads the chunks of the index that `ranges` touch.
+    pub(crate) async fn load(
+        &self,
+        open: &OpenObject,
+        ranges: &[Range<u64>],
+        loaded: &mut SparseBytes,
+    ) -> Result<(), IndexCacheError> {
+        self.load_file(open.number, &open.index_file, ranges, loaded).await
+    }
+
+    async fn load_file(
+        &self,
+        number: u64,
+        file: &Arc<StoredFile>,
+        ranges: &[Range<u64>],
+        loaded: &mut SparseBytes,
+    ) -> Result<(), IndexCacheError> {
+        let mut wanted = Vec::new();
+        for range in ranges {
+            for chunk in range.start / CHUNK..range.end.min(file.len()).div_ceil(CHUNK) {
+                match self.chunks.get(&(number, chunk)) {
+                    Some(bytes) => {
+                        loaded.insert(chunk, bytes);
+                    }
+                    None => wanted.push(chunk),
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let parts = wanted.iter().map(|&chunk| {
+            let start = chunk.saturating_mul(CHUNK);
+            start..start.saturating_add(CHUNK).min(file.len())
+        });
+        let read = file.read(parts.collect()).await?;
+        self.chunks_read.increment(wanted.len() as u64);
+        let alone = wanted.len() == 1;
+        for (chunk, bytes) in wanted.into_iter().zip(read) {
+            // Neighbours are read in one piece; a kept chunk must not keep all of that piece alive.
+            let bytes = if alone { bytes } else { Bytes::copy_from_slice(&bytes) };
+            if loaded.insert(chunk, bytes.clone()) {
+                self.chunks.insert((number, chunk), bytes);
+            }
+        }
+        Ok(())
+    }
+}

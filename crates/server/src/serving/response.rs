@@ -1,0 +1,296 @@
+//! One response: planned by the protocol core, read piece by piece, recorded when it has been delivered.
+
+use std::{io, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use codestream::{SparseBytes, annex_i::IndexedCodestream};
+use jpip::{
+    CacheModel, CodestreamId, Limits, Request,
+    response::{Batch, Piece, PlanError, ResponsePlan},
+};
+use metrics::Counter;
+use smallvec::SmallVec;
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    channels::Place,
+    index_cache::{IndexCache, IndexCacheError, OpenObject},
+    model::SessionModels,
+    target::OpenTarget,
+};
+use crate::http::{delivery::Delivery, error::JpipRefusal};
+
+/// A response of a channel that is longer than this, in bytes, is sent in chunks and can be ended early.
+pub(crate) const AT_ONCE: u64 = 256 * 1024;
+
+/// Body bytes that are planned and read at a time.
+const BATCH: usize = 64 * 1024;
+
+/// A part of at least so many bytes is passed on as it was read; smaller ones are gathered.
+const LARGE: usize = 8 * 1024;
+
+/// Index bytes of one response that are held at a time, above which what was loaded first is let go.
+const LOADED: u64 = 32 << 20;
+
+/// Whose cache model a response is planned on.
+pub(crate) enum Model {
+    /// That of a session, held until the response is delivered or given up.
+    Session { models: OwnedMutexGuard<SessionModels>, tid: String },
+    /// That of the request alone.
+    Request(Box<CacheModel>),
+}
+
+/// A response that is being made.
+pub(crate) struct Response {
+    plan: ResponsePlan,
+    model: Model,
+    limits: Limits,
+    sources: Sources,
+    loaded: SparseBytes,
+    place: Option<Place>,
+    aborted: Counter,
+    ended: bool,
+}
+
+/// Where the bytes of a response come from.
+struct Sources {
+    indexes: Arc<IndexCache>,
+    open: Arc<OpenObject>,
+    codestreams: Vec<(CodestreamId, Arc<IndexedCodestream>)>,
+}
+
+/// What one step of a response gave.
+pub(crate) struct Step {
+    pub(crate) chunks: Vec<Bytes>,
+    /// Nothing comes after these.
+    pub(crate) last: bool,
+}
+
+impl Response {
+    /// Plans the response; every index part that it needs for its beginning is loaded.
+    ///
+    /// # Errors
+    ///
+    /// As the request or the store demands.
+    pub(crate) async fn plan(
+        request: &Request,
+        target: &Arc<OpenTarget>,
+        model: Model,
+        place: Option<Place>,
+        indexes: &Arc<IndexCache>,
+        aborted: &Counter,
+    ) -> Result<Self, JpipRefusal> {
+        let limits = Limits::default();
+        let mut plan =
+            ResponsePlan::new(request, Arc::clone(target.logical()), &limits).map_err(JpipRefusal::of_request)?;
+        let open = indexes.open(target.object(), target.index()).await.map_err(refusal)?;
+        let mut loaded = open.nothing_loaded();
+        let mut codestreams = Vec::new();
+        for id in plan.codestreams().to_vec() {
+            let opened = match target.index_position(id) {
+                Some(position) => indexes.codestream(&open, position, &mut loaded).await,
+                None => Err(IndexCacheError::Unusable("no such codestream")),
+            };
+            match opened {
+                Ok(codestream) => {
+                    plan.open(id, Arc::clone(&codestream));
+                    codestreams.push((id, codestream));
+                }
+                // One damaged frame must not take the others with it.
+                Err(IndexCacheError::Unusable(_)) => plan.without(id),
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+        let sources = Sources { indexes: Arc::clone(indexes), open, codestreams };
+        Ok(Self { plan, model, limits, sources, loaded, place, aborted: aborted.clone(), ended: false })
+    }
+
+    /// The media type of the response.
+    pub(crate) const fn content_type(&self) -> &'static str {
+        self.plan.content_type()
+    }
+
+    /// The header fields that tell what is served; complete once something was planned.
+    pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
+        self.plan.headers()
+    }
+
+    /// The next messages, none of their bytes read.
+    async fn next_batch(&mut self) -> Result<Batch, StepError> {
+        loop {
+            let needs = self.plan.poll_needs(&self.loaded)?;
+            if needs.is_empty() {
+                break;
+            }
+            if self.loaded.loaded_len() > LOADED {
+                self.loaded = self.sources.open.nothing_loaded();
+                continue;
+            }
+            self.sources.indexes.load(&self.sources.open, &needs, &mut self.loaded).await?;
+        }
+        let model = match &mut self.model {
+            Model::Session { models, tid } => models.of(tid, &self.limits),
+            Model::Request(model) => model,
+        };
+        let batch = self.plan.next(model, &self.loaded, BATCH)?;
+        self.ended = batch.end.is_some();
+        Ok(batch)
+    }
+
+    /// The batches from here on until more than `limit` body bytes are planned or the response ends, and their length.
+    pub(crate) async fn look_ahead(&mut self, limit: u64) -> Result<Ahead, StepError> {
+        let mut ahead = Ahead { batches: Vec::new(), len: 0 };
+        while !self.ended && ahead.len <= limit {
+            let batch = self.next_batch().await?;
+            ahead.len += batch.body_len;
+            ahead.batches.push(batch);
+        }
+        Ok(ahead)
+    }
+
+    /// The length in bytes of everything from here on; nothing is read.
+    pub(crate) async fn count(mut self) -> Result<u64, StepError> {
+        let mut len = 0;
+        while !self.ended {
+            len += self.next_batch().await?.body_len;
+            // A long count must not keep the thread from other requests.
+            tokio::task::yield_now().await;
+        }
+        Ok(len)
+    }
+
+    /// Whether the plan has come to its end.
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The bytes of a batch that was looked ahead.
+    pub(crate) async fn read(&self, batches: Vec<Batch>) -> Result<Vec<Bytes>, StepError> {
+        let mut out = Vec::new();
+        for batch in batches {
+            self.sources.read(batch, &mut out).await?;
+        }
+        Ok(out)
+    }
+
+    /// The next chunks; on a channel, a newer request ends the response here.
+    pub(crate) async fn step(&mut self) -> Result<Step, StepError> {
+        if self.place.as_ref().is_some_and(Place::is_overtaken) {
+            self.plan.preempt();
+        }
+        let batch = self.next_batch().await?;
+        let mut chunks = Vec::new();
+        self.sources.read(batch, &mut chunks).await?;
+        Ok(Step { chunks, last: self.ended })
+    }
+
+    /// What to do when all of the response has been written.
+    pub(crate) fn into_ticket(self) -> Ticket {
+        let Self { plan, model, limits, aborted, .. } = self;
+        Ticket { delivery: Some((plan, model)), limits, aborted }
+    }
+}
+
+/// Batches that were planned ahead.
+pub(crate) struct Ahead {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) len: u64,
+}
+
+impl Sources {
+    /// Reads the parts of a batch: each located inside its frame, neighbours together, in message order.
+    async fn read(&self, batch: Batch, out: &mut Vec<Bytes>) -> Result<(), StepError> {
+        enum Spot {
+            Inline(std::ops::Range<u32>),
+            Read,
+        }
+        let mut spots: SmallVec<[Spot; 64]> = SmallVec::new();
+        let mut ranges = Vec::with_capacity(batch.pieces.len());
+        for piece in batch.pieces {
+            match piece {
+                Piece::Inline(range) => spots.push(Spot::Inline(range)),
+                Piece::Codestream { id, span } => {
+                    let known = self.codestreams.iter().find(|(known, _)| *known == id);
+                    let (_, codestream) = known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
+                    for extent in codestream.extents().locate(span).map_err(io::Error::other)? {
+                        ranges.push(extent.offset..extent.end());
+                        spots.push(Spot::Read);
+                    }
+                }
+                Piece::Object(extent) => {
+                    ranges.push(extent.offset..extent.end());
+                    spots.push(Spot::Read);
+                }
+            }
+        }
+        let mut read = if ranges.is_empty() { Vec::new() } else { self.open.object().read(ranges).await? }.into_iter();
+        let room = usize::try_from(batch.body_len).unwrap_or(BATCH).min(BATCH);
+        let mut gathered = BytesMut::with_capacity(room);
+        for spot in spots {
+            let bytes = match spot {
+                Spot::Inline(range) => {
+                    let inline = batch.inline.get(range.start as usize..range.end as usize);
+                    gathered.extend_from_slice(inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?);
+                    continue;
+                }
+                Spot::Read => read.next().unwrap_or_default(),
+            };
+            if bytes.len() < LARGE {
+                gathered.extend_from_slice(&bytes);
+                continue;
+            }
+            if !gathered.is_empty() {
+                out.push(gathered.split().freeze());
+            }
+            out.push(bytes);
+        }
+        if !gathered.is_empty() {
+            out.push(gathered.freeze());
+        }
+        Ok(())
+    }
+}
+
+/// Records a response in its session's cache model once it is delivered; dropped otherwise.
+pub(crate) struct Ticket {
+    delivery: Option<(ResponsePlan, Model)>,
+    limits: Limits,
+    aborted: Counter,
+}
+
+impl Delivery for Ticket {
+    fn delivered(mut self: Box<Self>) {
+        if let Some((plan, Model::Session { mut models, tid })) = self.delivery.take() {
+            plan.commit(models.of(&tid, &self.limits));
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.delivery.is_some() {
+            self.aborted.increment(1);
+        }
+    }
+}
+
+/// Why a response could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Index(#[from] IndexCacheError),
+    #[error("a stored object could not be read: {0}")]
+    Read(#[from] io::Error),
+}
+
+impl From<StepError> for JpipRefusal {
+    fn from(error: StepError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+fn refusal(error: IndexCacheError) -> JpipRefusal {
+    JpipRefusal::internal(&error)
+}
