@@ -42,19 +42,15 @@ pub(crate) struct App {
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 impl App {
-    /// Opens the data directory, the catalog and the store; `address` is where HTTP is listened on.
-    ///
-    /// # Errors
-    ///
-    /// If another process holds the data directory, or a newer program wrote it, or the file system refuses.
-    pub(crate) async fn open(settings: ServeSettings, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
-        let Stored { data, catalog, storage } = Stored::open(&settings.data).await?;
+    /// Puts the services together on what is stored; `address` is where HTTP is listened on.
+    pub(crate) fn new(settings: ServeSettings, stored: Stored, address: SocketAddr) -> Arc<Self> {
+        let Stored { data, catalog, storage } = stored;
         let metrics = Metrics::new();
         let worker = Worker::new(storage.clone(), catalog.clone());
         let ingest = Ingest::new(storage.clone(), catalog.clone(), worker.clone());
         let serving = Serving::new(&settings, &catalog, &storage, &worker, &metrics);
         let base_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             jpip_path: jpip_path(&base_url),
             base_url,
             catalog,
@@ -66,7 +62,7 @@ impl App {
             draining: AtomicBool::new(false),
             _data: data,
             settings,
-        }))
+        })
     }
 
     pub(crate) const fn settings(&self) -> &ServeSettings {
@@ -148,9 +144,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// Opens the data directory, the catalog and the store.
+    ///
     /// # Errors
     ///
-    /// As [`App::open`].
+    /// If another process holds the data directory, or a newer program wrote it, or the file system refuses.
     pub(crate) async fn open(settings: &DataSettings) -> anyhow::Result<Self> {
         let data = Arc::new(DataDir::open(&settings.data)?);
         let storage = match &settings.store {

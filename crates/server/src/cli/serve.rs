@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::App,
+    app::{App, Stored},
     config::ServeArgs,
     http::{Service, listener},
     telemetry,
@@ -42,10 +42,11 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
     let done = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let stored = Stored::open(&settings.data).await?;
         let http = settings.http;
         let listener = listener::listen(http).with_context(|| format!("{http} cannot be listened on"))?;
         let address = listener.local_addr().context("the address is not known")?;
-        let app = App::open(settings, address).await?;
+        let app = App::new(settings, stored, address);
         let service = Arc::new(Service::new(Arc::clone(&app)).await?);
         app.start();
         let drain = CancellationToken::new();

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{error::Problem, query};
 use crate::{
     app::App,
-    ingest::{IngestError, Ingested, Outcome},
+    ingest::{IngestError, Ingested, NameError, Outcome},
     storage::StorageError,
 };
 
@@ -103,6 +103,7 @@ fn ingest_problem(error: IngestError) -> Problem {
         return Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no space left");
     }
     match error {
+        IngestError::Name(NameError::Missing) => Problem::bad_request("an image file needs a name: ?name=NAME"),
         IngestError::Storage(error) => storage_problem(error),
         IngestError::Catalog(CatalogError::Busy) => Problem::unavailable(&"the catalog is locked"),
         other if other.family() == Family::Unavailable => Problem::unavailable(&other),
