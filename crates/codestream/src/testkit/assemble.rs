@@ -1,5 +1,7 @@
 //! Marker segments and tile-parts around the packets [15444-1 Annex A].
 
+use std::collections::BTreeMap;
+
 use super::layout::{self, PacketName, Tile};
 use super::packet_writer::{Dice, PrecinctWriter};
 use super::{Built, Coding, ComponentCoding, Packed, Poc, TileParts, TinyCodestream, TruePacket, TrueTilePart};
@@ -45,6 +47,8 @@ pub(super) fn build(wanted: &TinyCodestream) -> Built {
     let mut truths = Vec::new();
     let mut main_places = main_packed.map(|run| run.places.into_iter());
     let last = parts.len() - 1;
+    // OpenJPEG wants Zppt to go on over the tile-parts of a tile.
+    let mut next_zppt = BTreeMap::new();
     for (at, part) in parts.iter().enumerate() {
         let begin = out.len();
         marker(&mut out, 0xFF90, &[]);
@@ -53,7 +57,8 @@ pub(super) fn build(wanted: &TinyCodestream) -> Built {
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&[part.number, part.of]);
         let mut segments = Vec::new();
-        let mut places = tile_part_header(wanted, part, &mut out, &mut segments).into_iter();
+        let zppt = next_zppt.entry(part.tile).or_insert(0u8);
+        let mut places = tile_part_header(wanted, part, zppt, &mut out, &mut segments).into_iter();
         out.extend_from_slice(&[0xFF, 0x93]);
         let data = out.len();
         for packet in &part.packets {
@@ -112,7 +117,11 @@ fn tile_parts(wanted: &TinyCodestream, number: u32) -> Vec<Part> {
         .components
         .iter()
         .map(|levels| {
-            let writer = |bands: &Vec<_>, dice: &mut Dice| PrecinctWriter::new(bands, tile.layers, wanted.style, dice);
+            // Two guard bits and the exponent of QCD.
+            let bit_planes = 2 + u32::from(wanted.precision) + 2 - 1;
+            let writer = |bands: &Vec<_>, dice: &mut Dice| {
+                PrecinctWriter::new(bands, tile.layers, wanted.style, bit_planes, dice)
+            };
             levels.iter().map(|r| r.precincts.iter().map(|bands| writer(bands, &mut dice)).collect()).collect()
         })
         .collect();
@@ -190,6 +199,7 @@ fn main_header(wanted: &TinyCodestream) -> Vec<u8> {
 fn tile_part_header(
     wanted: &TinyCodestream,
     part: &Part,
+    zppt: &mut u8,
     out: &mut Vec<u8>,
     segments: &mut Vec<(u16, Span)>,
 ) -> Vec<u64> {
@@ -226,10 +236,12 @@ fn tile_part_header(
     let mut places = Vec::new();
     if wanted.packed == Packed::Ppt {
         let joined: Vec<u8> = part.packets.iter().flat_map(|packet| packet.header.clone()).collect();
-        let step = wanted.packed_segment.max(joined.len().div_ceil(250));
-        for (z, some) in joined.chunks(step.max(1)).enumerate() {
+        let most = if usize::from(*zppt) + 8 * usize::from(part.of - part.number) < 256 { 8 } else { 1 };
+        let step = wanted.packed_segment.max(joined.len().div_ceil(most));
+        for some in joined.chunks(step.max(1)) {
             let first = out.len() as u64 + 5;
-            put(out, 0xFF61, &[&[z as u8], some].concat());
+            put(out, 0xFF61, &[&[*zppt], some].concat());
+            *zppt = zppt.wrapping_add(1);
             places.extend(first..first + some.len() as u64);
         }
     }

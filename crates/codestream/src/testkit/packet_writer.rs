@@ -20,6 +20,7 @@ impl Dice {
 pub(super) struct PrecinctWriter {
     bands: Vec<Band>,
     style: u8,
+    bit_planes: u32,
 }
 
 struct Band {
@@ -36,7 +37,8 @@ struct Block {
 }
 
 impl PrecinctWriter {
-    pub(super) fn new(bands: &[(u64, u64)], layers: u16, style: u8, dice: &mut Dice) -> Self {
+    /// `bands` are code-block counts; `bit_planes` is M_b, the same for all bands [15444-1 E.1].
+    pub(super) fn new(bands: &[(u64, u64)], layers: u16, style: u8, bit_planes: u32, dice: &mut Dice) -> Self {
         let bands = bands.iter().map(|&(across, down)| {
             let block = |dice: &mut Dice| Block {
                 // One more than the layers: never included.
@@ -53,7 +55,7 @@ impl PrecinctWriter {
                 blocks,
             }
         });
-        Self { bands: bands.collect(), style }
+        Self { bands: bands.collect(), style, bit_planes }
     }
 
     /// Header and body of the packet of one layer; layers must be asked for in order.
@@ -74,7 +76,7 @@ impl PrecinctWriter {
                     band.inclusion.write(leaf, u32::from(layer) + 1, &mut bits);
                     block.first_layer <= u32::from(layer)
                 } else {
-                    let included = dice.below(3) > 0 && room(self.style, block.passes) > 0;
+                    let included = dice.below(3) > 0 && room(self.style, self.bit_planes, block) > 0;
                     bits.put(u32::from(included));
                     included
                 };
@@ -84,9 +86,9 @@ impl PrecinctWriter {
                 if first {
                     band.bit_planes.write(leaf, block.missing_bit_planes + 1, &mut bits);
                 }
-                let most = room(self.style, block.passes);
+                let most = room(self.style, self.bit_planes, block);
                 let passes = match dice.below(12) {
-                    0 => 1 + dice.below(most.min(160)),
+                    0 => 1 + dice.below(most),
                     1..4 => 1 + dice.below(most.min(20)),
                     _ => 1 + dice.below(most.min(4)),
                 };
@@ -106,6 +108,11 @@ impl PrecinctWriter {
                     // Below 0x90, so that no marker can be seen in a body.
                     body.extend((0..len).map(|_| dice.below(0x90) as u8));
                 }
+                if self.style & 0x40 != 0 && block.passes == 0 {
+                    // The two last bytes of an HT cleanup segment tell its suffix length: 2 here.
+                    let end = body.len() - lengths.iter().skip(1).sum::<u32>() as usize;
+                    body[end - 2..end].copy_from_slice(&[2, 0]);
+                }
                 block.passes += passes;
             }
         }
@@ -113,10 +120,10 @@ impl PrecinctWriter {
     }
 }
 
-/// How many more passes a block may have: one HT set, or 164 coding passes [15444-1 Table B.4].
-fn room(style: u8, done: u32) -> u32 {
-    let most = if style & 0x40 != 0 { 3 } else { 164 };
-    most - done
+/// How many more passes a block may have: one HT set, or three a bit-plane but for the first.
+fn room(style: u8, bit_planes: u32, block: &Block) -> u32 {
+    let most = if style & 0x40 != 0 { 3 } else { 3 * (bit_planes - block.missing_bit_planes) - 2 };
+    most - block.passes
 }
 
 /// Passes of each codeword segment of a contribution [15444-1 B.10.7, D.4.2, 15444-15 B.2].
