@@ -211,3 +211,12 @@ fn every_prefix_and_every_flip_is_survived() {
         }
     }
 }
+
+#[test]
+fn the_number_of_fragments_is_limited() {
+    let bytes = file(&[&fragment_list(&[(0, 1, 0); 20]), &boxed(b"jp2c", b"abc")]);
+    let limits = Limits { max_fragments: 19, ..Limits::default() };
+    let read = Jp2File::parse(&bytes, &limits).unwrap();
+    assert_eq!(read.refusals.len(), 1);
+    assert_eq!(parse(&bytes).unwrap().refusals.len(), 0);
+}

@@ -37,7 +37,7 @@ struct Block {
 }
 
 impl PrecinctWriter {
-    /// `bands` are code-block counts; `bit_planes` is M_b, the same for all bands [15444-1 E.1].
+    /// `bands` are code-block counts; `bit_planes` is `M_b`, the same for all bands [15444-1 E.1].
     pub(super) fn new(bands: &[(u64, u64)], layers: u16, style: u8, bit_planes: u32, dice: &mut Dice) -> Self {
         let bands = bands.iter().map(|&(across, down)| {
             let block = |dice: &mut Dice| Block {
