@@ -1,4 +1,5 @@
 //! The contract of a store: functions over [`Storage`], run on every back end that is built in.
+#![expect(clippy::single_range_in_vec_init, reason = "one range is what is to be read")]
 
 use catalog::{IndexKey, ObjectKey};
 use codestream::ByteSource as _;

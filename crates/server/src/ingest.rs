@@ -1,0 +1,204 @@
+//! The one way in: received bytes become a stored object and its catalog rows.
+//!
+//! Bytes before rows, durable before acknowledged: the object is synced under its digest, then one transaction adds the
+//! rows and the index job. A crash in between leaves an object that no row names, never a row without its bytes.
+//! A DICOM object that is whole as DICOM is kept whatever its image is; a file of the JP2 family is indexed at once and
+//! refused when no codestream in it can be served.
+
+pub(crate) mod content;
+mod error;
+mod name;
+
+use std::sync::Arc;
+
+use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, Servable};
+use codestream::ByteSource as _;
+use dicom_bridge::{Attributes, ScanLimits, ScannedObject};
+use tokio::sync::Semaphore;
+
+pub use error::IngestError;
+pub use name::{NameError, check_name};
+
+use crate::storage::{CompleteObject, Storage, TempObject};
+use crate::worker::index_object::{IndexFailure, NewIndex, index_file, unservable};
+use crate::worker::{self, Worker};
+use content::Content;
+
+/// Takes objects in; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    storage: Storage,
+    catalog: Catalog,
+    worker: Worker,
+    /// Objects that are read through at the same time.
+    permits: Arc<Semaphore>,
+}
+
+/// What came of an object that was taken, or was there already, or came too late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What JPIP clients ask for: the SOP Instance UID or the name.
+    pub target: String,
+    /// SOP Instance UID, for DICOM objects.
+    pub sop_instance_uid: Option<String>,
+    /// The target identifier, where the object is indexed already.
+    pub tid: Option<String>,
+}
+
+/// What came of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new.
+    Inserted,
+    /// The name points to it now, and no longer to other bytes.
+    Replaced,
+    /// The same bytes were there already.
+    Duplicate,
+    /// Other bytes have that SOP Instance UID and were kept.
+    Conflict,
+}
+
+/// Objects that are read through at the same time: enough to keep the disk busy.
+const AT_ONCE: usize = 16;
+
+/// What reading an object through found.
+enum Found {
+    Dicom(Box<ScannedObject>),
+    File(Box<NewIndex>),
+}
+
+impl Ingest {
+    /// A way in to this store and catalog; index jobs are announced to the worker.
+    #[must_use]
+    pub fn new(storage: Storage, catalog: Catalog, worker: Worker) -> Self {
+        Self { storage, catalog, worker, permits: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Takes a received object in; it is durable when this returns. `name` is the name of an image file and unused for
+    /// a DICOM object; which one it is, its first bytes say.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known of the object afterwards if it fails; see [`IngestError`].
+    pub async fn ingest(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
+        // Never closed: an error cannot be.
+        let _permit = self.permits.acquire().await;
+        let (storage, wanted) = (self.storage.clone(), name.map(str::to_owned));
+        let read = tokio::task::spawn_blocking(move || read_through(&storage, temp, wanted.as_deref()));
+        let (object, found) = read.await??;
+        match (found, name) {
+            (Found::Dicom(scanned), _) => self.take_instance(object, *scanned).await,
+            (Found::File(index), Some(name)) => self.take_file(object, *index, name).await,
+            (Found::File(_), None) => Err(NameError::Missing.into()),
+        }
+    }
+
+    async fn take_instance(&self, object: CompleteObject, scanned: ScannedObject) -> Result<Ingested, IngestError> {
+        let uid = scanned.attributes.sop_instance_uid.clone();
+        let answer = |outcome, tid| {
+            let (target, sop_instance_uid) = (uid.clone(), Some(uid.clone()));
+            Ok(Ingested { outcome, target, sop_instance_uid, tid })
+        };
+        // Looked up before anything is stored: a conflict leaves no object behind. The commit looks again.
+        if let Some(there) = self.catalog.instance(&uid).await?
+            && there.object_key != object.key()
+        {
+            return answer(Outcome::Conflict, None);
+        }
+        let servable = unservable(&scanned).map_or(Servable::ToIndex, Servable::Not);
+        let new =
+            NewObject { key: object.key(), size: object.len(), media_type: "application/dicom".to_owned(), servable };
+        let to_index = new.servable == Servable::ToIndex;
+        let instance = new_instance(&scanned);
+        self.storage.put(object).await?;
+        match self.catalog.commit_instance(new, instance).await? {
+            InstanceOutcome::Inserted => {
+                if to_index {
+                    self.worker.wake();
+                }
+                answer(Outcome::Inserted, None)
+            }
+            InstanceOutcome::Duplicate => {
+                let tid = self.catalog.instance(&uid).await?.and_then(|row| row.tid);
+                answer(Outcome::Duplicate, tid)
+            }
+            InstanceOutcome::Conflict => answer(Outcome::Conflict, None),
+        }
+    }
+
+    async fn take_file(&self, object: CompleteObject, index: NewIndex, name: &str) -> Result<Ingested, IngestError> {
+        let (key, size) = (object.key(), object.len());
+        self.storage.put(object).await?;
+        let storage = self.storage.clone();
+        let stored = tokio::task::spawn_blocking(move || worker::store(&storage, key, index));
+        let facts = stored.await??;
+        let tid = facts.tid.clone();
+        let media_type = facts.media_type.clone().unwrap_or_else(|| "image/jp2".to_owned());
+        let new = NewObject { key, size, media_type, servable: Servable::Indexed(facts) };
+        let outcome = match self.catalog.commit_file(new, name).await? {
+            FileOutcome::Inserted => Outcome::Inserted,
+            FileOutcome::Replaced => Outcome::Replaced,
+            FileOutcome::Duplicate => Outcome::Duplicate,
+        };
+        Ok(Ingested { outcome, target: name.to_owned(), sop_instance_uid: None, tid: Some(tid) })
+    }
+}
+
+/// Reads the object through: what it is, whether it is whole, and for image files their index. Blocking.
+fn read_through(
+    storage: &Storage,
+    temp: TempObject,
+    name: Option<&str>,
+) -> Result<(CompleteObject, Found), IngestError> {
+    let object = temp.complete()?;
+    let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
+        None => return Err(IngestError::NotAnImage),
+        Some(Content::Dicom) => Found::Dicom(Box::new(dicom_bridge::scan(&object, &ScanLimits::default())?)),
+        Some(content) => {
+            check_name(name.ok_or(NameError::Missing)?)?;
+            let index = index_file(storage, object.key(), &object, content).map_err(|failure| match failure {
+                IndexFailure::Object(reason) => IngestError::NoCodestream(reason),
+                IndexFailure::Store(error) => error.into(),
+            })?;
+            Found::File(Box::new(index))
+        }
+    };
+    Ok((object, found))
+}
+
+/// What the catalog keeps of an object.
+fn new_instance(scanned: &ScannedObject) -> NewInstance {
+    let attributes = &scanned.attributes;
+    let is_image = !matches!(scanned.pixel_data, dicom_bridge::PixelData::None);
+    let frames = match &scanned.pixel_data {
+        // Those that exist, not those that were announced.
+        dicom_bridge::PixelData::Encapsulated { frames, .. } => u32::try_from(frames.len()).unwrap_or(u32::MAX),
+        _ => attributes.number_of_frames,
+    };
+    NewInstance {
+        sop_instance_uid: attributes.sop_instance_uid.clone(),
+        series_instance_uid: attributes.series_instance_uid.clone(),
+        study_instance_uid: attributes.study_instance_uid.clone(),
+        sop_class_uid: attributes.sop_class_uid.clone(),
+        transfer_syntax_uid: scanned.transfer_syntax.uid().to_owned(),
+        modality: attributes.modality.clone(),
+        patient_id: attributes.patient_id.clone(),
+        instance_number: attributes.instance_number,
+        rows: attributes.rows,
+        columns: attributes.columns,
+        number_of_frames: is_image.then_some(frames),
+        attributes: further_attributes(attributes),
+    }
+}
+
+/// The listed attributes as one JSON object, `{"00080060":{"vr":"CS","Value":["CT"]},…}`, in the form of DICOM JSON
+/// but with every value as text.
+fn further_attributes(attributes: &Attributes) -> String {
+    let listed = attributes.listed.iter().map(|attribute| {
+        let value = serde_json::json!({ "vr": attribute.vr, "Value": attribute.values });
+        (format!("{:08X}", attribute.tag), value)
+    });
+    serde_json::Value::Object(listed.collect()).to_string()
+}

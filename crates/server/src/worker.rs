@@ -1,0 +1,253 @@
+//! Background work: indexing what was stored, one job an object, bounded, resumed after a crash.
+//!
+//! A job is a row that is written in the transaction that makes its object known and deleted in the one that says what
+//! became of it, so that a crash at any moment leaves the job in the queue; doing it twice gives the same index under
+//! the same key. A JPIP request that comes before the index stands does the work itself, once for all that wait.
+
+mod findings;
+pub(crate) mod index_object;
+pub mod presentation;
+mod single_flight;
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use catalog::{Catalog, CatalogError, IndexFacts, IndexKey, JobKind, ObjectKey, Reason, ReasonKind, State, TargetRow};
+use thiserror::Error;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::storage::{Storage, StorageError};
+use index_object::{IndexFailure, NewIndex, index_stored};
+use single_flight::SingleFlight;
+
+/// Why an index could not be made now.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// Makes indexes; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    storage: Storage,
+    catalog: Catalog,
+    /// Objects indexed at the same time, by jobs and by requests together.
+    permits: Arc<Semaphore>,
+    single: SingleFlight,
+    due: Notify,
+    stopping: AtomicBool,
+}
+
+/// The node that jobs are claimed for; a SQLite catalog has only one.
+const NODE: &str = "local";
+
+/// A job begun this often without an end takes the process with it, or something like it.
+const ATTEMPTS: u32 = 3;
+
+/// How often a failing disk is asked again for one object.
+const READS: u32 = 3;
+const READ_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long to wait before work that the store or the catalog refused is tried again.
+const BACK_OFF: Duration = Duration::from_secs(5);
+
+/// How often the queue is looked at without being told to.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Worker {
+    /// A worker on this store and catalog; nothing runs before [`Worker::start`].
+    #[must_use]
+    pub fn new(storage: Storage, catalog: Catalog) -> Self {
+        let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let inner = Inner {
+            storage,
+            catalog,
+            permits: Arc::new(Semaphore::new(parallel)),
+            single: SingleFlight::default(),
+            due: Notify::new(),
+            stopping: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes up what an earlier process left behind, and then works until [`Worker::stop`].
+    pub fn start(&self) -> JoinHandle<()> {
+        let worker = self.clone();
+        tokio::spawn(async move { worker.run().await })
+    }
+
+    /// Says that a job was queued.
+    pub fn wake(&self) {
+        self.inner.due.notify_one();
+    }
+
+    /// Begins no more work and waits for what runs. Jobs that are not done stay in the queue.
+    pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        self.wake();
+        let all = u32::try_from(std::thread::available_parallelism().map_or(1, NonZero::get)).unwrap_or(1);
+        if let Ok(permits) = self.inner.permits.acquire_many(all).await {
+            permits.forget();
+        }
+        self.inner.permits.close();
+    }
+
+    /// The target as it is once indexing has been tried: indexed or unservable. Who asks while the index is being made
+    /// waits for it; the work goes on if the asker goes away.
+    ///
+    /// # Errors
+    ///
+    /// If the store or the catalog fails; the target stays as it was.
+    pub async fn ensure_indexed(&self, target: &TargetRow) -> Result<TargetRow, WorkError> {
+        if target.state != State::Stored {
+            return Ok(target.clone());
+        }
+        let (worker, key) = (self.clone(), target.object_key);
+        let work = tokio::spawn(async move { worker.index(key).await });
+        work.await.ok().ok_or(WorkError::Stopping)??;
+        let row = self.inner.catalog.target(&target.target).await?;
+        Ok(row.unwrap_or_else(|| target.clone()))
+    }
+
+    async fn run(&self) {
+        if let Err(error) = self.take_up().await {
+            tracing::error!(%error, "jobs of an earlier run could not be taken up");
+        }
+        while let Ok(permit) = Arc::clone(&self.inner.permits).acquire_owned().await {
+            if self.inner.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            match self.begin_jobs(permit).await {
+                Ok(0) => drop(tokio::time::timeout(LOOK, self.inner.due.notified()).await),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "jobs cannot be claimed");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    async fn take_up(&self) -> Result<(), CatalogError> {
+        let left = self.inner.catalog.requeue_claimed(NODE).await?;
+        if left > 0 {
+            tracing::info!(jobs = left, "taking up jobs that an earlier run did not end");
+        }
+        let words = format!("indexing was begun {ATTEMPTS} times and never came to an end");
+        let given_up = self.inner.catalog.give_up_jobs(ATTEMPTS, Reason::new(ReasonKind::Failed, words)).await?;
+        if given_up > 0 {
+            tracing::error!(jobs = given_up, "jobs that never came to an end were given up");
+        }
+        Ok(())
+    }
+
+    /// Begins as many jobs as there is room for, the given permit included; returns how many.
+    async fn begin_jobs(&self, first: OwnedSemaphorePermit) -> Result<usize, CatalogError> {
+        let mut permits = vec![first];
+        while let Ok(permit) = Arc::clone(&self.inner.permits).try_acquire_owned() {
+            permits.push(permit);
+        }
+        let limit = u32::try_from(permits.len()).unwrap_or(1);
+        let jobs = self.inner.catalog.claim_jobs(JobKind::Index, NODE, limit).await?;
+        let begun = jobs.len();
+        for (job, permit) in jobs.into_iter().zip(permits) {
+            let worker = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = worker.index_with(job.object_key, permit).await {
+                    tracing::error!(object.key = %job.object_key, %error, "a job is put off");
+                    tokio::time::sleep(BACK_OFF).await;
+                    if let Err(error) = worker.inner.catalog.release_job(job.id).await {
+                        tracing::error!(object.key = %job.object_key, %error, "a job waits for the next start");
+                    }
+                    worker.wake();
+                }
+            });
+        }
+        Ok(begun)
+    }
+
+    /// Indexes an object for a request: in turn with the jobs, but before those that have not been claimed.
+    async fn index(&self, key: ObjectKey) -> Result<(), WorkError> {
+        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.ok().ok_or(WorkError::Stopping)?;
+        self.index_with(key, permit).await
+    }
+
+    async fn index_with(&self, key: ObjectKey, permit: OwnedSemaphorePermit) -> Result<(), WorkError> {
+        let _flight = self.inner.single.take(key).await;
+        if self.inner.catalog.object_state(key).await? != Some(State::Stored) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let outcome = self.index_and_store(key).await;
+        drop(permit);
+        match outcome {
+            Ok(facts) => {
+                let (codestreams, size) = (facts.codestreams, facts.size);
+                let damage = facts.damage.clone();
+                self.inner.catalog.set_indexed(key, facts).await?;
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(object.key = %key, codestreams, index.size_bytes = size, duration_ms, damage, "indexed");
+                Ok(())
+            }
+            Err(IndexFailure::Object(reason)) => {
+                tracing::warn!(object.key = %key, %reason, "not servable");
+                Ok(self.inner.catalog.set_unservable(key, reason).await?)
+            }
+            // No room, or nothing is taken any more: says nothing of this object.
+            Err(IndexFailure::Store(error @ (StorageError::Full | StorageError::Broken))) => Err(error.into()),
+            Err(IndexFailure::Store(error)) => {
+                tracing::error!(object.key = %key, %error, "the stored bytes cannot be read");
+                let reason = Reason::new(ReasonKind::Failed, "the stored bytes cannot be read");
+                Ok(self.inner.catalog.set_unservable(key, reason).await?)
+            }
+        }
+    }
+
+    async fn index_and_store(&self, key: ObjectKey) -> Result<IndexFacts, IndexFailure> {
+        let mut tried = 1;
+        loop {
+            let storage = self.inner.storage.clone();
+            let work = move || {
+                let index = index_stored(&storage, key)?;
+                store(&storage, key, index).map_err(IndexFailure::from)
+            };
+            match tokio::task::spawn_blocking(work).await {
+                Ok(Err(IndexFailure::Store(StorageError::Io(_)))) if tried < READS => {
+                    tried += 1;
+                    tokio::time::sleep(READ_AGAIN).await;
+                }
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    // A panic is a mistake of ours in reading this object: it must not be tried for ever.
+                    tracing::error!(object.key = %key, %error, "indexing stopped");
+                    let words = "the indexer stopped over this object";
+                    return Err(IndexFailure::Object(Reason::new(ReasonKind::Failed, words)));
+                }
+            }
+        }
+    }
+}
+
+/// Stores a new index; returns its facts, complete. Blocking.
+pub(crate) fn store(storage: &Storage, key: ObjectKey, index: NewIndex) -> Result<IndexFacts, StorageError> {
+    let NewIndex { bytes, mut facts } = index;
+    facts.size = storage.put_index(IndexKey { object: key, version: facts.version }, bytes)?;
+    Ok(facts)
+}
