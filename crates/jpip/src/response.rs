@@ -184,6 +184,12 @@ impl ResponsePlan {
         })
     }
 
+    /// The request that is answered, without its `model` and `need`.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// The codestreams that the caller opens, or declines with [`ResponsePlan::without`], before the first
     /// [`ResponsePlan::poll_needs`]. Empty when only metadata are asked for.
     #[must_use]
@@ -685,6 +691,3 @@ const MAX_WHOLE_METADATA: u64 = 65_535;
 
 /// Steps of one call of [`ResponsePlan::next`]; most of them send something.
 const MAX_STEPS: u32 = 1 << 16;
-
-#[cfg(test)]
-mod tests;
