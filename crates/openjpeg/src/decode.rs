@@ -130,9 +130,13 @@ fn read_header(codec: &Codec<'_>, stream: &Stream<'_>, parameters: &DecodeParame
         sys::opj_setup_decoder(codec.raw(), &raw mut raw)
     };
     codec.check(configured, "set up the decoder")?;
-    // SAFETY: the codec is live and no header has been read yet.
-    let strict = unsafe { sys::opj_decoder_set_strict_mode(codec.raw(), i32::from(parameters.strict)) };
-    codec.check(strict, "set strict mode")?;
+    if !parameters.strict {
+        // Strict is the default. Asking for it in words would also switch off OpenJPEG's mending of files that
+        // announce one tile-part too few, and lose the last one's data without a warning.
+        // SAFETY: the codec is live and no header has been read yet.
+        let lenient = unsafe { sys::opj_decoder_set_strict_mode(codec.raw(), 0) };
+        codec.check(lenient, "leave strict mode")?;
+    }
     if parameters.threads > 1 {
         let threads = i32::try_from(parameters.threads).unwrap_or(i32::MAX).min(256);
         // SAFETY: as above.

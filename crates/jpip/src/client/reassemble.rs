@@ -72,7 +72,7 @@ pub enum ReassembleError {
 /// # Errors
 ///
 /// - [`ReassembleError::NoMainHeader`] if the main header data-bin is not complete.
-/// - [`ReassembleError::Header`] if a header cannot be read.
+/// - [`ReassembleError::Header`] if the main header cannot be read.
 /// - [`ReassembleError::TooLong`] if the result would exceed `options`.
 pub fn reassemble(
     store: &DataBinStore,
@@ -127,7 +127,8 @@ fn first_tile_with_header(store: &DataBinStore, codestream: CodestreamId, header
     (tile < header.siz().tile_count()).then_some(TileIndex(tile))
 }
 
-/// Appends one tile as one tile-part; nothing if its header has not arrived, for then its coding is unknown.
+/// Appends one tile as one tile-part; nothing if its header has not arrived or cannot be read, for then its
+/// coding is unknown, and the other tiles are worth having.
 fn write_tile(
     tile: TileIndex,
     precincts: &[TilePrecinct<'_>],
@@ -141,7 +142,7 @@ fn write_tile(
         return Ok(());
     };
     let tile_header = bin.prefix();
-    let coding = header.tile_coding(&tile_header)?;
+    let Ok(coding) = header.tile_coding(&tile_header) else { return Ok(()) };
     let geometry = TileGeometry::new(header.siz(), tile, coding);
     let start = out.bytes.len();
     let Ok(isot) = u16::try_from(tile.0) else { return Ok(()) };

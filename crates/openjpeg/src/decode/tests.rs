@@ -209,3 +209,30 @@ fn an_area_outside_the_image_is_refused() {
     let too_far = DecodeParameters { reduce: 2, ..DecodeParameters::default() };
     assert!(matches!(decode(&codestream, &too_far), Err(Error::Refused { .. })));
 }
+
+#[test]
+fn a_file_that_announces_one_tile_part_too_few_decodes_whole() {
+    let image = image(100, 80, &[(8, false)]);
+    let parameters = EncodeParameters {
+        levels: 3,
+        tiles: Some((64, 64)),
+        progression: Progression::Rlcp,
+        tile_part_per_resolution: true,
+        ..EncodeParameters::default()
+    };
+    let mut codestream = encode(&image, &parameters).unwrap();
+    let tile_parts: Vec<usize> = codestream
+        .windows(4)
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == [0xFF, 0x90, 0, 10])
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(tile_parts.len(), 4 * 4);
+    for at in tile_parts {
+        assert_eq!(codestream[at + 11], 4);
+        codestream[at + 11] = 3;
+    }
+    let decoded = decode_with_warnings(&codestream, &DecodeParameters::default()).unwrap();
+    assert_eq!(decoded.image, image);
+    assert_eq!(decoded.warnings.len(), 1);
+}
