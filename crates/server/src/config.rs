@@ -63,7 +63,7 @@ pub struct ServeArgs {
     /// JPIP channels held at a time; more are answered 503 [default: 20000]
     #[arg(long, value_name = "N", env = "PRECINCT_MAX_CHANNELS")]
     pub max_channels: Option<usize>,
-    /// Form of the log on standard error; what is logged is set by PRECINCT_LOG, as in `info,server::http=debug`
+    /// Form of the log on standard error; what is logged is set by `PRECINCT_LOG`, as in `info,server::http=debug`
     #[arg(long, value_name = "FORMAT", env = "PRECINCT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 }
