@@ -7,6 +7,13 @@
 //! Never: opens a socket or a file, reads a clock or a random source, holds or copies image bytes on the
 //! serving side (a message body is a [`codestream::Span`] or an [`codestream::Extent`]), hears of SOP
 //! Instances, or records bytes in a cache model before they were delivered.
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        reason = "tests cast numbers that they have made; the build without tests checks the rest"
+    )
+)]
 
 pub mod cache_model;
 pub mod client;

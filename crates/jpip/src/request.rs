@@ -197,16 +197,14 @@ impl Request {
         self.cid.is_some()
     }
 
-    /// Whether nothing but the closing of channels is asked for.
+    /// Whether nothing but the closing of channels is asked for; codestreams and a target by themselves ask
+    /// for nothing.
     #[must_use]
-    pub fn only_closes(&self) -> bool {
+    pub const fn only_closes(&self) -> bool {
         self.cclose.is_some()
             && self.cnew.is_empty()
             && self.fsiz.is_none()
             && self.metareq.is_none()
-            && self.stream.is_empty()
-            && self.context.is_empty()
-            && self.target.is_none()
             && self.need.is_none()
     }
 

@@ -152,7 +152,8 @@ impl ViewWindow {
     }
 
     /// The precincts of a tile-component that the window needs, the lowest resolution level first; levels
-    /// without any are left out. `sampling` is the component's XRsiz and YRsiz.
+    /// without any are left out. `sampling` is the component's sample distance,
+    /// horizontally and vertically.
     #[must_use]
     pub fn precincts(&self, component: &TileComponent, sampling: (u8, u8)) -> SmallVec<[PrecinctRange; 8]> {
         let mut found = SmallVec::new();

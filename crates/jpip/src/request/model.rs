@@ -124,9 +124,8 @@ impl CacheDescriptors {
         limit: usize,
         subtractive_allowed: bool,
     ) -> Result<Self, RequestError> {
-        let mut reader = Reader::new(value);
         let mut count = 0usize;
-        while let Some(item) = reader.next() {
+        for item in Reader::new(value) {
             let item = item.ok_or(RequestError::malformed(field, "not a list of cache descriptors"))?;
             if item.subtractive && !subtractive_allowed {
                 return Err(RequestError::malformed(field, "a subtractive descriptor"));

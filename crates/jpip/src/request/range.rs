@@ -54,7 +54,7 @@ impl SampledRange {
         }
         let factor = scanner.uint()?;
         if range == UintRange::single(range.first) {
-            return Some(Self::from_single_with_colon(range.first, factor)?);
+            return Self::from_single_with_colon(range.first, factor);
         }
         (factor > 0).then_some(Self { range, factor })
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use codestream::TileIndex;
 use codestream::annex_i::OpenError;
-use codestream::parts::SparseBytes;
+use codestream::parts::{CHUNK, SparseBytes};
 
 use super::image::{ImageCursor, OpenCodestream};
 use super::{PlanError, ResponsePlan, Stage};
@@ -14,7 +14,10 @@ use crate::view_window::PrecinctRange;
 struct Search<'a> {
     index: &'a SparseBytes,
     missing: Vec<Range<u64>>,
+    /// Bytes that may still be asked for, whole chunks counted.
     bytes_left: u64,
+    /// The last chunk that was counted.
+    chunk: Option<u64>,
     steps_left: u32,
 }
 
@@ -31,8 +34,8 @@ impl ResponsePlan {
         if !self.needs_index || self.is_preempted || self.ended {
             return Ok(Vec::new());
         }
-        let mut search =
-            Search { index, missing: Vec::new(), bytes_left: self.limits.index_ahead, steps_left: MAX_STEPS };
+        let bytes_left = self.limits.index_ahead;
+        let mut search = Search { index, missing: Vec::new(), bytes_left, chunk: None, steps_left: MAX_STEPS };
         let (first, tile, mut cursor) = match self.stage {
             Stage::Metadata { .. } | Stage::MainHeaders { .. } => (0, Some(0), ImageCursor::default()),
             Stage::TileHeaders { codestream, tile } => (codestream, Some(tile), ImageCursor::default()),
@@ -133,13 +136,26 @@ impl Search<'_> {
             let headers = open.codestream.packet_header_range(tile, cursor.component, first..end, layers);
             for mut wanted in [Some(packets), headers].into_iter().flatten() {
                 wanted.end = wanted.end.min(wanted.start.saturating_add(self.bytes_left));
-                self.bytes_left -= wanted.end - wanted.start;
+                self.count(&wanted);
                 let found = self.index.require(wanted).map_err(OpenError::from);
                 self.note(found)?;
             }
             row = last_row + 1;
         }
         Ok(())
+    }
+
+    /// Counts what loading a range costs: rows of a window often lie in one chunk, or each in another.
+    fn count(&mut self, range: &Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let (mut first, last) = (range.start / CHUNK, (range.end - 1) / CHUNK);
+        if self.chunk == Some(first) {
+            first += 1;
+        }
+        self.chunk = Some(last);
+        self.bytes_left = self.bytes_left.saturating_sub((last + 1).saturating_sub(first).saturating_mul(CHUNK));
     }
 
     fn note(&mut self, result: Result<(), OpenError>) -> Result<(), PlanError> {

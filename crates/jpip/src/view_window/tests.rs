@@ -99,6 +99,8 @@ fn numbers_at_the_ends_of_32_bits() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// The range of tiles leaves out no tile that holds samples of the window.
     #[test]
     fn tile_ranges_agree_with_looking_at_every_tile(

@@ -104,7 +104,7 @@ fn mset_keeps_what_it_names_and_what_is_served() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(80))]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A session of random windows, limits, lost responses and forgotten data-bins: the server never believes
     /// that the client holds what it does not, never sends a byte twice unless it must, and once nothing is

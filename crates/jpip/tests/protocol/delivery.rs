@@ -267,7 +267,7 @@ fn an_absent_tile_is_signalled_complete_and_empty() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the window, exactly the precincts that the geometry names arrive, whole.
     #[test]

@@ -41,33 +41,42 @@ pub(crate) struct Reply {
 
 /// A server of these frames, numbered as `set` says, with these metadata.
 pub(crate) fn server_of(frames: &[TinyCodestream], set: fn(u32) -> CodestreamSet, metadata: MetadataBins) -> Server {
+    let built: Vec<Built> = frames.iter().map(TinyCodestream::build_with_truth).collect();
+    let bytes: Vec<&[u8]> = built.iter().map(|built| built.bytes.as_slice()).collect();
+    let mut server = store(&bytes, set, metadata);
+    server.built = built;
+    server
+}
+
+/// A server of one raw codestream that somebody else made.
+pub(crate) fn server_of_bytes(codestream: &[u8]) -> Server {
+    store(&[codestream], CodestreamSet::File, metadata::raw_codestream())
+}
+
+fn store(frames: &[&[u8]], set: fn(u32) -> CodestreamSet, metadata: MetadataBins) -> Server {
     let mut object = b"something before".to_vec();
-    let mut writer = IndexWriter::new(Cursor::new(Vec::new())).unwrap();
     let mut places = Vec::new();
-    let mut built = Vec::new();
     for frame in frames {
-        let made = frame.build_with_truth();
-        places.push(Extent::new(object.len() as u64, made.bytes.len() as u64));
-        object.extend_from_slice(&made.bytes);
+        places.push(Extent::new(object.len() as u64, frame.len() as u64));
+        object.extend_from_slice(frame);
         object.extend_from_slice(b"between");
-        built.push(made);
     }
+    let mut writer = IndexWriter::new(Cursor::new(Vec::new())).unwrap();
     let mut extents = Vec::new();
-    for (place, made) in places.iter().zip(&built) {
+    for (place, bytes) in places.iter().zip(frames) {
         let frame = FrameExtents::new(vec![*place], object.len() as u64).unwrap();
-        let indexed = index_codestream(&made.bytes, &CodestreamLimits::default()).unwrap();
+        let indexed = index_codestream(&bytes.to_vec(), &CodestreamLimits::default()).unwrap();
         let is_harmless = |damage: &Damage| matches!(damage, Damage::MissingEoc { .. });
         assert!(indexed.damage.iter().all(is_harmless), "{:?}", indexed.damage);
-        writer.add(&frame, &indexed.index, &made.bytes).unwrap();
+        writer.add(&frame, &indexed.index, &bytes.to_vec()).unwrap();
         extents.push(frame);
     }
     let index = writer.finish().unwrap().into_inner();
-    let count = frames.len() as u32;
-    let target = LogicalTarget { tid: "tid-1".into(), codestreams: set(count), metadata };
+    let target = LogicalTarget { tid: "tid-1".into(), codestreams: set(frames.len() as u32), metadata };
     Server {
         object,
         frames: extents,
-        built,
+        built: Vec::new(),
         index: index.into(),
         target: Arc::new(target),
         limits: Limits::default(),

@@ -62,8 +62,7 @@ fn depends(
     w: Wavelet,
 ) -> bool {
     let mut lower: Vec<f64> = Vec::new();
-    for n in 0..=top {
-        let here = axis[n];
+    for (n, &here) in axis.iter().enumerate().take(top + 1) {
         let (start, end) = (u64::from(here.samples.0), u64::from(here.samples.1));
         let mut values = vec![0.0; (end - start) as usize];
         if n == 0 {
@@ -74,7 +73,7 @@ fn depends(
             let low_start = u64::from(here.low.unwrap().0);
             for (i, value) in values.iter_mut().enumerate() {
                 let position = start + i as u64;
-                if position % 2 == 0 {
+                if position.is_multiple_of(2) {
                     *value = lower[(position / 2 - low_start) as usize];
                 } else if n == level && high && position / 2 == index {
                     *value = 1.0;
@@ -89,7 +88,7 @@ fn depends(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every coefficient that a sample of the region depends on lies in a precinct that is selected.
     #[test]
