@@ -46,6 +46,11 @@ pub(crate) const SET_INDEXED: &str = "
 pub(crate) const SET_UNSERVABLE: &str = "
     UPDATE objects SET state = 'unservable', reason = $2 WHERE key = $1 AND state <> 'indexed'";
 
+/// Gives an object another try whose work failed for a reason outside of it.
+pub(crate) const FORGIVE_FAILURE: &str = "
+    UPDATE objects SET state = 'stored', reason = NULL
+    WHERE key = $1 AND state = 'unservable' AND reason LIKE 'failed:%'";
+
 /// Ends the job of an object.
 pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND object_key = $2";
 

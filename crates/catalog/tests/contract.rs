@@ -29,6 +29,7 @@ on_sqlite!(
     a_file_name_is_a_pointer,
     a_job_comes_with_the_row_and_goes_with_its_result,
     a_claimed_job_comes_back_after_a_crash_and_is_given_up_in_the_end,
+    an_object_that_failed_is_tried_again_when_it_comes_again,
     what_is_indexed_stays_servable,
     unservable_objects_have_a_reason_and_no_job,
     a_file_may_come_with_its_index,
@@ -110,6 +111,16 @@ async fn a_claimed_job_comes_back_after_a_crash_and_is_given_up_in_the_end(catal
     assert!(catalog.claim_jobs(JobKind::Index, "n", 1).await.unwrap().is_empty());
     let row = catalog.instance("1.1").await.unwrap().unwrap();
     assert_eq!((row.state, row.reason.as_deref()), (State::Unservable, Some("failed: tried three times")));
+}
+
+async fn an_object_that_failed_is_tried_again_when_it_comes_again(catalog: &Catalog) {
+    for (kind, state, jobs) in [(ReasonKind::Failed, State::Stored, 1), (ReasonKind::Damaged, State::Unservable, 0)] {
+        put(catalog, 1, "1.1").await;
+        catalog.set_unservable(key(1), Reason::new(kind, "words")).await.unwrap();
+        assert_eq!(put(catalog, 1, "1.1").await, InstanceOutcome::Duplicate);
+        assert_eq!(catalog.object_state(key(1)).await, Ok(Some(state)));
+        assert_eq!(catalog.counts().await.unwrap().jobs, jobs);
+    }
 }
 
 async fn what_is_indexed_stays_servable(catalog: &Catalog) {

@@ -121,6 +121,8 @@ impl Ingest {
                 answer(Outcome::Inserted, None)
             }
             InstanceOutcome::Duplicate => {
+                // One whose indexing had failed is tried again.
+                self.worker.wake();
                 let tid = self.catalog.instance(&uid).await?.and_then(|row| row.tid);
                 answer(Outcome::Duplicate, tid)
             }

@@ -296,6 +296,9 @@ async fn a_lost_object_fails_alone() {
     let lost = house.indexed("2.25.1").await;
     assert_eq!((lost.state, lost.reason.unwrap().starts_with("failed: ")), (State::Unservable, true));
     assert_eq!(house.indexed("2.25.2").await.state, State::Indexed);
+    let again = dicom("2.25.1", &[tiny_codestream().seed(6).build()]);
+    assert_eq!(house.take(&again, None).await.unwrap().outcome, Outcome::Duplicate);
+    assert_eq!(house.indexed("2.25.1").await.state, State::Indexed, "coming again mends it");
 }
 
 fn stored_objects(house: &House) -> usize {

@@ -49,8 +49,11 @@ async fn commit_instance(
     now: i64,
 ) -> Result<InstanceOutcome, CatalogError> {
     if let Some((_, there)) = points_to(connection, &instance.sop_instance_uid).await? {
-        let same = there == Some(object.key);
-        return Ok(if same { InstanceOutcome::Duplicate } else { InstanceOutcome::Conflict });
+        if there != Some(object.key) {
+            return Ok(InstanceOutcome::Conflict);
+        }
+        try_again(connection, object).await?;
+        return Ok(InstanceOutcome::Duplicate);
     }
     insert_object(connection, object).await?;
     let serial = insert_target(connection, &instance.sop_instance_uid, TargetKind::Instance, object.key, now).await?;
@@ -126,6 +129,19 @@ async fn insert_object(connection: &mut SqliteConnection, object: &NewObject) ->
         }
         Servable::ToIndex | Servable::Not(_) => Ok(()),
     }
+}
+
+/// An object that came again has just been stored again: if its bytes could not be read before, they can be now.
+async fn try_again(connection: &mut SqliteConnection, object: &NewObject) -> Result<(), CatalogError> {
+    if object.servable != Servable::ToIndex {
+        return Ok(());
+    }
+    let key = object.key.to_string();
+    let forgiven = sqlx::query(query::FORGIVE_FAILURE).bind(&key).execute(&mut *connection).await?.rows_affected();
+    if forgiven > 0 {
+        sqlx::query(query::INSERT_JOB).bind(JobKind::Index.as_str()).bind(&key).execute(connection).await?;
+    }
+    Ok(())
 }
 
 async fn insert_target(

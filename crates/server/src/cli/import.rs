@@ -30,7 +30,7 @@ pub struct ImportArgs {
     /// Files and folders
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Base URL of a running server, as http://127.0.0.1:8080; the data directory is then the server's
+    /// Base URL of a running server, which takes the files into its own data directory
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     #[command(flatten)]

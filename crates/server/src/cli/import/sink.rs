@@ -55,7 +55,7 @@ impl LocalSink {
             Ok(Ingested { outcome: Outcome::Replaced, .. }) => Taken::Replaced,
             Ok(Ingested { outcome: Outcome::Duplicate, .. }) => Taken::Duplicate,
             Ok(Ingested { outcome: Outcome::Conflict, .. }) => Taken::Refused(CONFLICT.to_owned()),
-            Err(error) => Taken::Refused(format!("{error:#}")),
+            Err(error) => Taken::Refused(error.to_string()),
         }
     }
 
@@ -131,9 +131,11 @@ impl RemoteSink {
         let response = match sent {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
-                return Err(error).with_context(|| format!("{} cannot be reached", self.base));
+                return Err(error.without_url()).with_context(|| format!("{} cannot be reached", self.base));
             }
-            Err(error) => return Ok(Taken::Refused(format!("sending failed: {:#}", anyhow::Error::from(error)))),
+            Err(error) => {
+                return Ok(Taken::Refused(format!("sending failed: {:#}", anyhow::Error::from(error.without_url()))));
+            }
         };
         let status = response.status();
         let answer: Answer = response.json().await.unwrap_or_default();

@@ -1,0 +1,81 @@
+//! `precinct import` into a data directory: exit status, names, what is said.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use catalog::{Catalog, State};
+use codestream::testkit::{files, tiny_codestream};
+use server::data_dir::DataDir;
+
+/// The exit status, standard output and standard error of an import.
+fn import(data: &Path, paths: &[&Path]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_precinct"));
+    let done = command.arg("import").arg("--data").arg(data).args(paths).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (done.status.code(), text(done.stdout), text(done.stderr))
+}
+
+async fn targets(data: &Path) -> Vec<(String, State)> {
+    let data = DataDir::open(data).unwrap();
+    let catalog = Catalog::open(&format!("sqlite:{}", data.catalog_file().display())).await.unwrap();
+    let page = catalog.list_targets(None, 100, None).await.unwrap();
+    catalog.close().await;
+    page.items.into_iter().map(|row| (row.target, row.state)).collect()
+}
+
+#[tokio::test]
+async fn folders_and_files_are_taken_under_their_names_and_indexed_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, images) = (folder.path().join("data"), folder.path().join("images"));
+    fs::create_dir_all(images.join("b")).unwrap();
+    fs::write(images.join("b/x.j2k"), tiny_codestream().build()).unwrap();
+    fs::write(images.join("a.jp2"), files::jp2_file(&tiny_codestream().build())).unwrap();
+    fs::write(images.join("notes.txt"), "nothing to see").unwrap();
+    let alone = folder.path().join("alone.j2k");
+    fs::write(&alone, tiny_codestream().seed(2).build()).unwrap();
+
+    let (status, out, err) = import(&data, &[&images, &alone]);
+    assert_eq!((status, out.trim(), err.as_str()), (Some(0), "3 imported, 1 passed over", ""));
+    let names = ["a.jp2", "b/x.j2k", "alone.j2k"].map(|name| (name.to_owned(), State::Indexed));
+    assert_eq!(targets(&data).await, names);
+
+    let (status, out, _) = import(&data, &[&images]);
+    assert_eq!((status, out.trim()), (Some(0), "0 imported, 2 already there, 1 passed over"));
+}
+
+#[tokio::test]
+async fn each_refusal_is_said_with_its_reason_and_the_rest_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, images) = (folder.path().join("data"), folder.path().join("images"));
+    fs::create_dir(&images).unwrap();
+    let good = tiny_codestream().build();
+    fs::write(images.join("bad.j2k"), &good[..20]).unwrap();
+    fs::write(images.join("empty.jp2"), "").unwrap();
+    fs::write(images.join("good.j2k"), &good).unwrap();
+    fs::write(images.join("1.2.3"), &good).unwrap();
+    let (status, out, err) = import(&data, &[&images]);
+    assert_eq!((status, out.trim()), (Some(1), "1 imported, 3 refused"));
+    assert_eq!(err.lines().count(), 3, "{err}");
+    for words in
+        ["1.2.3: refused: the name has the form of a UID", "bad.j2k: refused: damaged: ", "empty.jp2: refused: "]
+    {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    assert_eq!(targets(&data).await, [("good.j2k".to_owned(), State::Indexed)]);
+}
+
+#[test]
+fn nothing_to_do_or_a_held_directory_is_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, empty) = (folder.path().join("data"), folder.path().join("empty"));
+    fs::create_dir(&empty).unwrap();
+    assert_eq!(import(&data, &[&folder.path().join("missing")]).0, Some(2));
+    assert!(!data.exists(), "no data directory is made for nothing");
+    assert_eq!(import(&data, &[&empty]).0, Some(2));
+    let held = DataDir::open(&data).unwrap();
+    let (status, _, err) = import(&data, &[&empty]);
+    assert_eq!(status, Some(2));
+    assert!(err.contains("in use by another precinct process") && err.contains("data"), "{err}");
+    drop(held);
+}
