@@ -83,7 +83,7 @@ impl TileGeometry {
 pub struct TileComponent {
     /// The tile's samples of the component.
     pub rect: Rect<ComponentGrid>,
-    /// Decomposition levels N_L.
+    /// Decomposition levels `N_L`.
     pub levels: u8,
     /// Resolution levels, lowest (LL) first, `levels + 1` of them.
     pub resolutions: SmallVec<[ResolutionLevel; 8]>,

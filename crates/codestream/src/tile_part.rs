@@ -11,6 +11,10 @@ use crate::markers::{Sot, code};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundTilePart {
     pub(crate) tile: u16,
+    /// TPsot.
+    pub(crate) part: u8,
+    /// TNsot; 0 when it is not said here.
+    pub(crate) parts: u8,
     pub(crate) span: Span,
     pub(crate) psot_zero: bool,
     /// The data end before Psot says so.
@@ -83,6 +87,8 @@ pub(crate) fn scan(window: &mut Window<'_>, start: u64, tile_count: u32, max_dam
         }
         found.parts.push(FoundTilePart {
             tile: sot.tile,
+            part: sot.part,
+            parts: sot.parts,
             span: Span::new(at, end - at),
             psot_zero: psot == 0,
             cut: announced_end > len,

@@ -3,6 +3,13 @@
 //! The data are outside the repository: `PRECINCT_TESTDATA`, or `../shared/testdata` beside the workspace.
 //! Without them the test says so and passes, unless CI is set.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reads files and may panic"
+)]
+
 use std::path::PathBuf;
 
 use codestream::{

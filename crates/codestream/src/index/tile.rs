@@ -73,6 +73,7 @@ impl Indexer<'_, '_> {
             packed_headers: None,
             straddling_headers: BTreeMap::new(),
         };
+        self.check_numbers(&parts);
         let mut packed: Option<PackedHeaders> = None;
         let mut data = Vec::with_capacity(parts.len());
         for part in parts {
@@ -121,6 +122,23 @@ impl Indexer<'_, '_> {
         }
         walk(self, &mut indexed, TileData { geometry, announced, parts: data, packed })?;
         Ok(Some(indexed))
+    }
+
+    /// TPsot must count from 0 and TNsot, where it is given, say how many there are [15444-1 A.4.2].
+    fn check_numbers(&mut self, parts: &[TilePart]) {
+        let mut announced = 0;
+        for (ordinal, part) in parts.iter().enumerate() {
+            let (offset, part) = (part.found.span.offset, part.found);
+            if usize::from(part.part) != ordinal {
+                self.findings.add(Damage::Irregular { what: "SOT: tile-parts are not in order", offset });
+                return;
+            }
+            if part.parts != 0 && announced != 0 && part.parts != announced {
+                self.findings.add(Damage::Irregular { what: "SOT: number of tile-parts changes", offset });
+                return;
+            }
+            announced = announced.max(part.parts);
+        }
     }
 
     /// Turns an error in a tile-part header into damage, unless nothing can go on.

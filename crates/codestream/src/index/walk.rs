@@ -106,6 +106,9 @@ impl Walker<'_> {
             None => self.at >= self.part_end(),
         };
         if at_end {
+            if self.parts.get(self.part).is_some_and(|part| part.cut) {
+                self.report_end(indexer, "a tile-part", self.at);
+            }
             return Ok(false);
         }
         let start = self.at;
@@ -306,6 +309,10 @@ impl Walker<'_> {
         if exhausted {
             self.close_part(indexer)?;
             self.close_open_end(indexer)?;
+            if self.parts.iter().any(|part| part.cut) {
+                let what = "SOT: tile-part longer than the data";
+                indexer.findings.add(Damage::Irregular { what, offset: self.at });
+            }
             let stray = self.part_end().saturating_sub(self.at);
             if stray > 0 {
                 indexer.findings.add(Damage::StrayBytes { tile, offset: self.at, len: stray });

@@ -78,7 +78,7 @@ impl CodeBlockStyle {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentCoding {
-    /// Decomposition levels N_L, 0 to 32.
+    /// Decomposition levels `N_L`, 0 to 32.
     pub levels: u8,
     /// Binary logarithm of the code-block width, 2 to 10.
     pub xcb: u8,
@@ -88,12 +88,12 @@ pub struct ComponentCoding {
     pub style: CodeBlockStyle,
     /// Wavelet kernel.
     pub wavelet: Wavelet,
-    /// PPx and PPy of each resolution level, lowest first, `levels + 1` of them.
+    /// `PPx` and `PPy` of each resolution level, lowest first, `levels + 1` of them.
     pub precincts: SmallVec<[(u8, u8); 8]>,
 }
 
 impl ComponentCoding {
-    /// PPx and PPy of resolution level `level`; 15 where there is none.
+    /// `PPx` and `PPy` of resolution level `level`; 15 where there is none.
     #[must_use]
     pub fn precinct_exponents(&self, level: u8) -> (u8, u8) {
         self.precincts.get(usize::from(level)).copied().unwrap_or((15, 15))

@@ -96,7 +96,7 @@ fn part_1_len<B: HeaderBytes>(
 /// The contributions of an HT code-block up to the one that brings its first cleanup pass.
 ///
 /// Placeholder passes, in threes and without bytes, may come before it. `passes` of the node counts modulo 3:
-/// 0 is a cleanup pass, 1 SigProp, 2 MagRef.
+/// 0 is a cleanup pass, 1 a `SigProp` one, 2 a `MagRef` one.
 fn ht_first_len<B: HeaderBytes>(
     style: CodeBlockStyle,
     block: &mut Node,
