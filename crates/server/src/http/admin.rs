@@ -21,11 +21,13 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    if app.catalog().ping().await.is_ok() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the catalog does not answer\n")
+    if app.catalog().ping().await.is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the catalog does not answer\n");
     }
+    if !app.storage().takes_objects() || !app.catalog().takes_changes() {
+        return (StatusCode::OK, "ready to serve; nothing is taken in until a restart, see the log\n");
+    }
+    (StatusCode::OK, "ready\n")
 }
 
 /// `GET /metrics`: counters in the Prometheus text format.

@@ -102,7 +102,7 @@ impl IndexCache {
         let index_file = self.storage.open_index(&index)?;
         let mut loaded = SparseBytes::new(index_file.len());
         let file_index = loop {
-            match FileIndex::open(&loaded) {
+            match FileIndex::open_for(&loaded, object_file.len()) {
                 Ok(opened) => break opened,
                 Err(OpenError::NotLoaded(missing)) => {
                     self.load_file(number, &index_file, &missing.ranges, &mut loaded).await?;

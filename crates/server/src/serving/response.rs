@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use codestream::{SparseBytes, annex_i::IndexedCodestream};
+use http::StatusCode;
 use jpip::{
     CacheModel, CodestreamId, Limits, Request,
     response::{Batch, Piece, PlanError, ResponsePlan},
@@ -100,6 +101,10 @@ impl Response {
                 Err(IndexCacheError::Unusable(_)) => plan.without(id),
                 Err(error) => return Err(refusal(error)),
             }
+        }
+        if codestreams.is_empty() && !plan.codestreams().is_empty() && request.fsiz.is_some() {
+            let reason = "damaged: none of the codestreams that were asked for can be served";
+            return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
         }
         let sources = Sources { indexes: Arc::clone(indexes), open, codestreams };
         Ok(Self { plan, model, limits, sources, loaded, place, aborted: aborted.clone(), ended: false })
