@@ -54,6 +54,9 @@ proptest! {
         (fx, fy) in (5u32..150, 5u32..120), (ox, oy, sx, sy) in (0.0f64..0.9, 0.0f64..0.9, 0.01f64..0.6, 0.01f64..0.6),
     ) {
         let steps: &[(u32, u32)] = if subsampled { &[(1, 1), (2, 2), (2, 1)] } else { &[(1, 1)] };
+        // OpenJPEG's 9/7 encoder aborts on a tile-component that is one sample wide or high at any level.
+        prop_assume!(reversible || is_wide_everywhere((x0, width), tiled.then_some(53), steps.iter().map(|s| s.0), levels));
+        prop_assume!(reversible || is_wide_everywhere((y0, height), tiled.then_some(47), steps.iter().map(|s| s.1), levels));
         let orders = [Progression::Lrcp, Progression::Rlcp, Progression::Rpcl, Progression::Pcrl, Progression::Cprl];
         let parameters = EncodeParameters {
             progression: orders[order],
@@ -82,6 +85,23 @@ proptest! {
         let window = ViewWindow::map(request.fsiz.unwrap(), request.roff, request.rsiz, header.siz(), levels);
         check(&original, &rebuilt, &window, steps);
     }
+}
+
+/// Whether each tile has two samples or more in one direction, in every component and at every level.
+fn is_wide_everywhere(
+    (start, len): (u32, u32),
+    tile: Option<u32>,
+    steps: impl Iterator<Item = u32> + Clone,
+    levels: u8,
+) -> bool {
+    let (end, tile) = (start + len, tile.unwrap_or(start + len));
+    (0..end.div_ceil(tile)).all(|n| {
+        let (from, to) = (start.max(n * tile), end.min((n + 1) * tile));
+        steps.clone().all(|step| {
+            let at = |edge: u32| edge.div_ceil(step).div_ceil(1 << levels);
+            at(to) >= at(from) + 2
+        })
+    })
 }
 
 fn main_header(store: &jpip::client::DataBinStore) -> Vec<u8> {
