@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::storage::{Storage, StorageError};
 use index_object::{IndexFailure, NewIndex, index_stored};
-use single_flight::SingleFlight;
+use single_flight::{Flight, SingleFlight};
 
 /// Why an index could not be made now.
 #[derive(Debug, Error)]
@@ -183,20 +183,39 @@ impl Worker {
         Ok(begun)
     }
 
-    /// Indexes an object for a request: in turn with the jobs, but before those that have not been claimed.
-    async fn index(&self, key: ObjectKey) -> Result<(), WorkError> {
-        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.ok().ok_or(WorkError::Stopping)?;
-        self.index_with(key, permit).await
+    /// Indexes an object for a job that was claimed with a permit. Nobody waits for a flight with a permit in the hand:
+    /// the holder of the flight may need one.
+    async fn index_with(&self, key: ObjectKey, permit: OwnedSemaphorePermit) -> Result<(), WorkError> {
+        if let Some(flight) = self.inner.single.try_take(key) {
+            return self.index_in_flight(key, permit, flight).await;
+        }
+        drop(permit);
+        self.index(key).await
     }
 
-    async fn index_with(&self, key: ObjectKey, permit: OwnedSemaphorePermit) -> Result<(), WorkError> {
-        let _flight = self.inner.single.take(key).await;
+    /// Indexes an object for a request: in turn with the jobs, but before those that have not been claimed. Many that
+    /// wait for one object take up one permit.
+    async fn index(&self, key: ObjectKey) -> Result<(), WorkError> {
+        let flight = self.inner.single.take(key).await;
+        if self.inner.catalog.object_state(key).await? != Some(State::Stored) {
+            return Ok(());
+        }
+        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.ok().ok_or(WorkError::Stopping)?;
+        self.index_in_flight(key, permit, flight).await
+    }
+
+    async fn index_in_flight(
+        &self,
+        key: ObjectKey,
+        // Held until the outcome is in the catalog: who stops the worker waits for that.
+        _permit: OwnedSemaphorePermit,
+        _flight: Flight,
+    ) -> Result<(), WorkError> {
         if self.inner.catalog.object_state(key).await? != Some(State::Stored) {
             return Ok(());
         }
         let began = Instant::now();
         let outcome = self.index_and_store(key).await;
-        drop(permit);
         match outcome {
             Ok(facts) => {
                 let (codestreams, size) = (facts.codestreams, facts.size);

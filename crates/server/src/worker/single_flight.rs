@@ -26,6 +26,13 @@ impl SingleFlight {
         Flight { key, of: self.clone(), _turn: turn.lock_owned().await }
     }
 
+    /// The right to work on the object if nobody else has it.
+    pub(super) fn try_take(&self, key: ObjectKey) -> Option<Flight> {
+        let turn = Arc::clone(self.lock().entry(key).or_default());
+        let turn = turn.try_lock_owned().ok()?;
+        Some(Flight { key, of: self.clone(), _turn: turn })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
