@@ -40,13 +40,14 @@ use self::trace::Trace;
     are in .raw (two's complement), and are raised by half their range in .png, .pgm and .ppm (-32768 becomes 0).\n\
     Sub-sampled components are repeated to full size in .png and .ppm. No colour conversion is done beyond the\n\
     codestream's own component transform.\n\n\
-    Exit status: 0 the window is complete; 3 it is not, what arrived was written; 1 error.\n\n\
+    Exit status: 0 the window is complete; 3 it is not (a len= in the URL was reached, or the server stopped), what\n\
+    arrived was written; 1 error.\n\n\
     Examples:\n  \
     precinct fetch http://127.0.0.1:8080/jpip/scan.j2k -o scan.png\n  \
     precinct fetch 'http://127.0.0.1:8080/jpip?target=1.2.3.4' --stream 7 --fsiz 512,512 -o frame7.pgm\n  \
     precinct fetch http://127.0.0.1:8080/jpip/wsi.jp2 --fsiz 4096,4096 --roff 1000,1000 --rsiz 256,256 -o part.ppm --trace")]
 pub(super) struct FetchArgs {
-    /// Where the image is, for instance http://127.0.0.1:8080/jpip/scan.j2k
+    /// Address of the image: `/jpip/NAME` or `/jpip?target=NAME` of a server, with any JPIP fields
     url: String,
     /// Size to which the whole image is scaled; the server takes the next resolution level
     #[arg(long, value_name = "W,H[,round-down|round-up|closest]")]
@@ -148,7 +149,7 @@ async fn full_size(
     id: CodestreamId,
 ) -> anyhow::Result<(u32, u32)> {
     let mut headers_only = request.clone();
-    headers_only.remove("roff").remove("rsiz");
+    headers_only.remove("roff").remove("rsiz").remove("len");
     let completion = conversation.fetch(&headers_only).await?;
     let Some(header) = main_header(conversation, id)? else {
         match completion {
@@ -177,6 +178,7 @@ async fn write(conversation: &Conversation, wanted: &jpip::Request, output: Outp
         Form::Jp2 => jp2::wrap(conversation.store(), &header, &codestream)?,
         Form::Pixels(form) => {
             let region = Region::served(wanted, conversation.window(), &header)?;
+            ensure_decodable(&header, &region)?;
             // Decoding takes seconds for a large window; the runtime's threads are not for that.
             tokio::task::spawn_blocking(move || {
                 let picture = picture::decode(&codestream, header.siz(), &region)?;
@@ -186,6 +188,19 @@ async fn write(conversation: &Conversation, wanted: &jpip::Request, output: Outp
         }
     };
     output.write(&bytes).await
+}
+
+/// Refuses a size that OpenJPEG cannot decode: it leaves out resolution levels of all components or of none.
+fn ensure_decodable(header: &MainHeader, region: &Region) -> anyhow::Result<()> {
+    let components = 0..header.siz().component_count();
+    let levels = components.map(|component| header.coding().component(component).levels).min().unwrap_or(0);
+    anyhow::ensure!(
+        region.discard_levels <= levels,
+        "a component of this image has only {levels} decomposition levels, so it cannot be decoded at 1/{} of its \
+         size; ask for a larger --fsiz, or write .j2k",
+        1u64 << region.discard_levels.min(32)
+    );
+    Ok(())
 }
 
 /// Exit status of a window that could not be completed.

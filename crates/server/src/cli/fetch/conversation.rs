@@ -80,6 +80,10 @@ impl Conversation {
                 Answer::Ended(None | Some(EorReason::ImageDone | EorReason::WindowDone | EorReason::QualityLimit)) => {
                     return Ok(Completion::Complete);
                 }
+                // A limit that the user has set is meant; a limit of the server's own is not the end.
+                Answer::Ended(Some(EorReason::ByteLimit)) if request.has("len") => {
+                    return Ok(Completion::Incomplete("the byte limit of the request is reached".to_owned()));
+                }
                 Answer::Ended(Some(reason)) if reason.asks_for_repetition() => {
                     if advanced {
                         continue;
@@ -193,53 +197,4 @@ impl Channel {
 const MAX_FAILURES: u32 = 3;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked() -> Url {
-        Url::parse("http://127.0.0.1:8080/jpip/scan.j2k").expect("a URL")
-    }
-
-    #[test]
-    fn d_2_3_a_granted_channel_names_its_path() {
-        let rows = [
-            ("cid=n.1,path=jpip,transport=http", Some(("n.1", "http://127.0.0.1:8080/jpip"))),
-            ("cid=a, path=/x/jpip", Some(("a", "http://127.0.0.1:8080/x/jpip"))),
-            ("transport=http,cid=a", Some(("a", "http://127.0.0.1:8080/jpip/scan.j2k"))),
-            ("cid=a,host=other,port=81,path=p", Some(("a", "http://other:81/p"))),
-            ("cid=a,transport=http-tcp,auxport=5", None),
-            ("path=jpip", None),
-            ("cid=", None),
-        ];
-        for (header, expect) in rows {
-            let granted = Channel::granted(header, &asked());
-            let got = granted.as_ref().map(|channel| (channel.cid.as_str(), channel.url.as_str()));
-            assert_eq!(got, expect, "{header}");
-        }
-    }
-
-    #[test]
-    fn a_lost_channel_is_replaced_by_one_that_knows_what_is_here() {
-        let mut conversation = Conversation::new(asked(), true, Trace::new(false)).expect("a conversation");
-        let request = RequestBuilder::from_query("target=a&fsiz=8,8");
-        let (url, query) = conversation.compose(&request);
-        assert_eq!((url, query.to_query().as_str()), (asked(), "target=a&fsiz=8,8&cnew=http"));
-        let answer = |cnew: &str| AnswerHeaders {
-            cnew: Some(cnew.to_owned()),
-            tid: Some("t1".to_owned()),
-            ..AnswerHeaders::default()
-        };
-        conversation.take_headers(answer("cid=c1,path=jpip,transport=http")).expect("same target");
-        let (url, query) = conversation.compose(&request);
-        assert_eq!((url.path(), query.to_query().as_str()), ("/jpip", "fsiz=8,8&cid=c1&qid=1"));
-        assert!(conversation.compose(&request).1.to_query().ends_with("qid=2"));
-
-        conversation.store.insert(jpip::BinKey::metadata(0), 0, b"", true).expect("room");
-        conversation.channel = None;
-        let (url, query) = conversation.compose(&request);
-        assert_eq!(url, asked());
-        assert_eq!(query.to_query(), "target=a&fsiz=8,8&cnew=http&model=[0],M0&tid=t1");
-        let other = AnswerHeaders { tid: Some("t2".to_owned()), ..AnswerHeaders::default() };
-        assert!(conversation.take_headers(other).is_err());
-    }
-}
+mod tests;
