@@ -84,6 +84,8 @@ pub struct ResponsePlan {
     stage: Stage,
     writer: MessageWriter,
     delivered: CacheModel,
+    /// Whether image data are noted in `delivered`, or metadata alone.
+    keeps_record: bool,
     needs_index: bool,
     is_preempted: bool,
     is_len_too_small: bool,
@@ -167,6 +169,7 @@ impl ResponsePlan {
             stage: Stage::Metadata { n: 0, sent: 0 },
             writer: MessageWriter::new(limit),
             delivered: CacheModel::new(limits),
+            keeps_record: true,
             needs_index: true,
             is_preempted: false,
             is_len_too_small: false,
@@ -186,6 +189,12 @@ impl ResponsePlan {
     #[must_use]
     pub fn codestreams(&self) -> &[CodestreamId] {
         &self.ids
+    }
+
+    /// Says that the response will never be committed, because no cache model outlives the request: what image
+    /// data go out is then not noted.
+    pub fn never_commit(&mut self) {
+        self.keeps_record = false;
     }
 
     /// Hands over a codestream. They are delivered in the order in which they are opened.
@@ -238,7 +247,7 @@ impl ResponsePlan {
         let mut steps = 0u32;
         while batch.body_len < budget as u64 && steps < MAX_STEPS {
             steps += 1;
-            match self.step(model, index, &mut batch) {
+            match self.step(model, index, &mut batch, budget as u64) {
                 Ok(Step::On) => {}
                 Ok(Step::Full) => {
                     let by_request = self.request.len.is_some_and(|len| len <= self.limits.max_response);
@@ -308,4 +317,4 @@ impl ResponsePlan {
 }
 
 /// Steps of one call of [`ResponsePlan::next`]; most of them send something.
-const MAX_STEPS: u32 = 1 << 16;
+const MAX_STEPS: u32 = 1 << 10;

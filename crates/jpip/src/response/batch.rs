@@ -39,10 +39,16 @@ pub enum Piece {
 
 impl Batch {
     fn push_inline(&mut self, bytes: &[u8]) {
-        let start = u32::try_from(self.inline.len()).unwrap_or(u32::MAX);
-        self.inline.extend_from_slice(bytes);
+        self.write_inline(|inline| inline.extend_from_slice(bytes));
+    }
+
+    /// Takes what `write` appends to the inline bytes into the body.
+    fn write_inline(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.inline.len();
+        write(&mut self.inline);
+        let start = u32::try_from(before).unwrap_or(u32::MAX);
         let end = u32::try_from(self.inline.len()).unwrap_or(u32::MAX);
-        self.body_len = self.body_len.saturating_add(bytes.len() as u64);
+        self.body_len = self.body_len.saturating_add(self.inline.len().saturating_sub(before) as u64);
         match self.pieces.last_mut() {
             Some(Piece::Inline(last)) if last.end == start => last.end = end,
             _ => self.pieces.push(Piece::Inline(start..end)),
@@ -76,9 +82,7 @@ impl Batch {
 
     /// Appends the end of the response.
     pub(super) fn push_end(&mut self, reason: EorReason) {
-        let mut message = Vec::new();
-        encode_eor(reason, &mut message);
-        self.push_inline(&message);
+        self.write_inline(|inline| encode_eor(reason, inline));
         self.end = Some(reason);
     }
 }
@@ -155,9 +159,7 @@ impl MessageWriter {
             head_len = self.encoder.encoded_len(&header) as u64;
             is_last = true;
         }
-        let mut head = Vec::with_capacity(16);
-        self.encoder.encode(&header, &mut head);
-        batch.push_inline(&head);
+        batch.write_inline(|inline| self.encoder.encode(&header, inline));
         let (mut skip, mut left) = (body.offset.saturating_sub(body.parts_offset), len);
         for part in body.parts {
             if left == 0 {

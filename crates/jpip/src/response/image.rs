@@ -63,9 +63,9 @@ pub(super) struct PrecinctSlice {
     pub(super) end: u64,
     /// Whether the data-bin ends there.
     pub(super) ends: bool,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: SmallVec<[Part; 2]>,
     /// Ends of all packets up to there.
-    pub(super) layer_ends: Vec<u64>,
+    pub(super) layer_ends: SmallVec<[u64; 4]>,
 }
 
 impl OpenCodestream {

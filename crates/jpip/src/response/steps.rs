@@ -8,7 +8,7 @@ use codestream::geometry::precinct_id;
 use codestream::parts::SparseBytes;
 
 use super::batch::{Batch, Body, Sent};
-use super::image::{ComponentWindow, ImageCursor, PrecinctSlice, all_layer_ends, precinct_slice};
+use super::image::{ImageCursor, PrecinctSlice, all_layer_ends, precinct_slice};
 use super::{ResponsePlan, Stage};
 use crate::cache_model::{CacheModel, Held, PrecinctPlace};
 use crate::data_bin::{BinKey, DataBinClass};
@@ -25,12 +25,13 @@ pub(super) enum Step {
 }
 
 impl ResponsePlan {
-    /// Sends at most one message.
+    /// Sends one message, or a run of them from one resolution level while the batch is below `budget` bytes.
     pub(super) fn step(
         &mut self,
         model: &CacheModel,
         index: &SparseBytes,
         batch: &mut Batch,
+        budget: u64,
     ) -> Result<Step, OpenError> {
         match self.stage {
             Stage::Metadata { n, sent } => {
@@ -47,7 +48,9 @@ impl ResponsePlan {
             }
             Stage::MainHeaders { codestream, sent } => Ok(self.main_header(codestream, sent, model, batch)),
             Stage::TileHeaders { codestream, tile } => self.tile_header(codestream, tile, model, index, batch),
-            Stage::Image { codestream, cursor, sent } => self.image(codestream, cursor, sent, model, index, batch),
+            Stage::Image { codestream, cursor, sent } => {
+                self.image(codestream, (cursor, sent), model, index, (batch, budget))
+            }
             Stage::LateMetadata { n, sent } => {
                 let Some(&position) = self.late_metadata.get(n) else {
                     self.stage = Stage::Done;
@@ -177,18 +180,19 @@ impl ResponsePlan {
         };
         let end = body.offset.saturating_add(bytes);
         let is_all = bytes == body.len;
-        self.delivered.record(key, end, body.ends && is_all);
+        if self.keeps_record || key.class == DataBinClass::Metadata {
+            self.delivered.record(key, end, body.ends && is_all);
+        }
         (step, (!is_all).then_some(end))
     }
 
     fn image(
         &mut self,
         n: usize,
-        mut cursor: ImageCursor,
-        sent: u64,
+        (mut cursor, mut sent): (ImageCursor, u64),
         model: &CacheModel,
         index: &SparseBytes,
-        batch: &mut Batch,
+        (batch, budget): (&mut Batch, u64),
     ) -> Result<Step, OpenError> {
         let Some(open) = self.open.get_mut(n).filter(|open| open.window.is_some_and(|window| !window.is_empty()))
         else {
@@ -212,11 +216,21 @@ impl ResponsePlan {
         };
         if let Some((tile, window)) = window {
             cursor.note(&window);
-            let sequence = window.range(cursor.resolution).and_then(|range| range.nth_sequence(cursor.precinct));
-            if let Some(sequence) = sequence {
-                let at = Precinct { tile, sequence, cursor, window: &window, sent };
+            // The precincts of one resolution of the tile-component go in one step, or thousands of tiny ones
+            // would each be looked up from the top.
+            let range = window.range(cursor.resolution);
+            let mut run = 0u32;
+            while let Some((range, sequence)) = range.and_then(|r| Some((r, r.nth_sequence(cursor.precinct)?))) {
+                let at = Precinct {
+                    tile,
+                    sequence,
+                    cursor,
+                    first_sequence: range.first_sequence,
+                    layers: window.layers,
+                    sent,
+                };
                 let (step, rest) = self.precinct(n, &at, model, index, batch)?;
-                let sent = match rest {
+                sent = match rest {
                     Some(sent) => sent,
                     None => {
                         cursor.precinct += 1;
@@ -224,7 +238,10 @@ impl ResponsePlan {
                     }
                 };
                 self.stage = Stage::Image { codestream: n, cursor, sent };
-                return Ok(step);
+                run += 1;
+                if matches!(step, Step::Full) || batch.body_len >= budget || run >= MAX_RUN {
+                    return Ok(step);
+                }
             }
         }
         let goes_on = match self.open.get(n) {
@@ -250,7 +267,7 @@ impl ResponsePlan {
     fn precinct(
         &mut self,
         n: usize,
-        at: &Precinct<'_>,
+        at: &Precinct,
         model: &CacheModel,
         index: &SparseBytes,
         batch: &mut Batch,
@@ -258,7 +275,7 @@ impl ResponsePlan {
         let nothing = Ok((Step::On, None));
         let Some(open) = self.open.get(n) else { return nothing };
         let codestream = Arc::clone(&open.codestream);
-        let (component, layers) = (at.cursor.component, at.window.layers);
+        let (component, layers) = (at.cursor.component, at.layers);
         let Some(id) = precinct_id(codestream.header().siz(), at.tile, component, at.sequence) else { return nothing };
         let key = BinKey::precinct(open.id, id);
         let place = at.place();
@@ -327,25 +344,29 @@ struct Whole<'a> {
 }
 
 /// One precinct of the walk.
-struct Precinct<'a> {
+struct Precinct {
     tile: TileIndex,
     sequence: u64,
     cursor: ImageCursor,
-    window: &'a ComponentWindow,
+    /// Sequence number of the first precinct of the resolution level.
+    first_sequence: u64,
+    layers: u16,
     sent: u64,
 }
 
-impl Precinct<'_> {
+impl Precinct {
     fn place(&self) -> PrecinctPlace {
-        let first = self.window.range(self.cursor.resolution).map_or(0, |range| range.first_sequence);
         PrecinctPlace {
             tile: u64::from(self.tile.0),
             component: u64::from(self.cursor.component),
             resolution: u64::from(self.cursor.resolution),
-            position: self.sequence.saturating_sub(first),
+            position: self.sequence.saturating_sub(self.first_sequence),
         }
     }
 }
+
+/// Precincts looked at in one step; a cached window is passed over without a message and must not take long either.
+const MAX_RUN: u32 = 256;
 
 /// Metadata-bins up to this length in bytes go out in one message (clients.md 16).
 const MAX_WHOLE_METADATA: u64 = 65_535;

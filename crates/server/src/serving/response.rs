@@ -1,6 +1,6 @@
 //! One response: planned by the protocol core, read piece by piece, recorded when it has been delivered.
 
-use std::{io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use codestream::{SparseBytes, annex_i::IndexedCodestream};
@@ -30,6 +30,9 @@ const BATCH: usize = 64 * 1024;
 /// A part of at least so many bytes is passed on as it was read; smaller ones are gathered.
 const LARGE: usize = 8 * 1024;
 
+/// Pieces of a stateless response that are held so that its length can be told; above, it is planned twice.
+const MOST_PIECES: usize = 8 * 1024;
+
 /// Index bytes of one response that are held at a time, above which what was loaded first is let go.
 const LOADED: u64 = 32 << 20;
 
@@ -50,6 +53,8 @@ pub(crate) struct Response {
     loaded: SparseBytes,
     place: Option<Place>,
     aborted: Counter,
+    /// Batches that were planned and are not read yet.
+    planned: VecDeque<Batch>,
     ended: bool,
 }
 
@@ -84,6 +89,9 @@ impl Response {
         let limits = Limits::default();
         let mut plan =
             ResponsePlan::new(request, Arc::clone(target.logical()), &limits).map_err(JpipRefusal::of_request)?;
+        if matches!(model, Model::Request(_)) {
+            plan.never_commit();
+        }
         let open = indexes.open(target.object(), target.index()).await.map_err(refusal)?;
         let mut loaded = open.nothing_loaded();
         let mut codestreams = Vec::new();
@@ -107,7 +115,17 @@ impl Response {
             return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
         }
         let sources = Sources { indexes: Arc::clone(indexes), open, codestreams };
-        Ok(Self { plan, model, limits, sources, loaded, place, aborted: aborted.clone(), ended: false })
+        Ok(Self {
+            plan,
+            model,
+            limits,
+            sources,
+            loaded,
+            place,
+            aborted: aborted.clone(),
+            planned: VecDeque::new(),
+            ended: false,
+        })
     }
 
     /// The media type of the response.
@@ -142,18 +160,45 @@ impl Response {
         Ok(batch)
     }
 
-    /// The batches from here on until more than `limit` body bytes are planned or the response ends, and their length.
-    pub(crate) async fn look_ahead(&mut self, limit: u64) -> Result<Ahead, StepError> {
-        let mut ahead = Ahead { batches: Vec::new(), len: 0 };
-        while !self.ended && ahead.len <= limit {
+    /// Plans until more than `limit` body bytes are planned or the response ends; returns how many are.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be read.
+    pub(crate) async fn look_ahead(&mut self, limit: u64) -> Result<u64, StepError> {
+        let mut len = self.planned.iter().map(|batch| batch.body_len).sum();
+        while !self.ended && len <= limit {
             let batch = self.next_batch().await?;
-            ahead.len += batch.body_len;
-            ahead.batches.push(batch);
+            len += batch.body_len;
+            self.planned.push_back(batch);
         }
-        Ok(ahead)
+        Ok(len)
     }
 
-    /// The length in bytes of everything from here on; nothing is read.
+    /// Plans to the end and returns the length in bytes of what is planned and not read; `None` if that would be more
+    /// than can be held.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be read.
+    pub(crate) async fn look_to_the_end(&mut self) -> Result<Option<u64>, StepError> {
+        let mut pieces: usize = self.planned.iter().map(|batch| batch.pieces.len()).sum();
+        while !self.ended {
+            if pieces > MOST_PIECES {
+                return Ok(None);
+            }
+            let batch = self.next_batch().await?;
+            pieces += batch.pieces.len();
+            self.planned.push_back(batch);
+        }
+        Ok(Some(self.planned.iter().map(|batch| batch.body_len).sum()))
+    }
+
+    /// The length in bytes of everything from here on; nothing is read or kept.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be read.
     pub(crate) async fn count(mut self) -> Result<u64, StepError> {
         let mut len = 0;
         while !self.ended {
@@ -164,29 +209,41 @@ impl Response {
         Ok(len)
     }
 
-    /// Whether the plan has come to its end.
-    pub(crate) const fn is_ended(&self) -> bool {
+    /// Whether everything is planned, and what is planned is all that comes.
+    pub(crate) const fn is_planned(&self) -> bool {
         self.ended
     }
 
-    /// The bytes of a batch that was looked ahead.
-    pub(crate) async fn read(&self, batches: Vec<Batch>) -> Result<Vec<Bytes>, StepError> {
-        let mut out = Vec::new();
-        for batch in batches {
-            self.sources.read(batch, &mut out).await?;
+    /// The bytes of what is planned, `limit` or a few more at most.
+    ///
+    /// # Errors
+    ///
+    /// If the stored object cannot be read.
+    pub(crate) async fn read_planned(&mut self, limit: u64) -> Result<Step, StepError> {
+        let (mut chunks, mut len) = (Vec::new(), 0);
+        while len < limit
+            && let Some(batch) = self.planned.pop_front()
+        {
+            len += batch.body_len;
+            self.sources.read(batch, &mut chunks).await?;
         }
-        Ok(out)
+        Ok(Step { chunks, last: self.ended && self.planned.is_empty() })
     }
 
     /// The next chunks; on a channel, a newer request ends the response here.
+    ///
+    /// # Errors
+    ///
+    /// If the index or the stored object cannot be read.
     pub(crate) async fn step(&mut self) -> Result<Step, StepError> {
-        if self.place.as_ref().is_some_and(Place::is_overtaken) {
-            self.plan.preempt();
+        if self.planned.is_empty() {
+            if self.place.as_ref().is_some_and(Place::is_overtaken) {
+                self.plan.preempt();
+            }
+            let batch = self.next_batch().await?;
+            self.planned.push_back(batch);
         }
-        let batch = self.next_batch().await?;
-        let mut chunks = Vec::new();
-        self.sources.read(batch, &mut chunks).await?;
-        Ok(Step { chunks, last: self.ended })
+        self.read_planned(1).await
     }
 
     /// What to do when all of the response has been written.
@@ -194,12 +251,6 @@ impl Response {
         let Self { plan, model, limits, aborted, .. } = self;
         Ticket { delivery: Some((plan, model)), limits, aborted }
     }
-}
-
-/// Batches that were planned ahead.
-pub(crate) struct Ahead {
-    pub(crate) batches: Vec<Batch>,
-    pub(crate) len: u64,
 }
 
 impl Sources {
