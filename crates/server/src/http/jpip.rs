@@ -129,19 +129,19 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let ahead = planned.look_ahead(response::AT_ONCE).await?;
+    let mut len = Some(planned.look_ahead(response::AT_ONCE).await?);
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
-    let mut len = Some(ahead.len);
-    if !planned.is_ended() && on.is_none() {
-        // The length is told before the first byte, so the whole response is planned once for its length alone.
-        let model = Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits)));
-        let again = response::Response::plan(request, target, model, None, indexes, &metrics.jpip_aborted).await?;
-        len = Some(again.count().await?);
-    } else if !planned.is_ended() {
-        len = None;
+    if !planned.is_planned() {
+        len = if on.is_some() { None } else { planned.look_to_the_end().await? };
+        if on.is_none() && len.is_none() {
+            // The length is told before the first byte, so a very long response is planned once for its length alone.
+            let model = Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits)));
+            let again = response::Response::plan(request, target, model, None, indexes, &metrics.jpip_aborted).await?;
+            len = Some(again.count().await?);
+        }
     }
-    let chunks = planned.read(ahead.batches).await?;
+    let first = planned.read_planned(response::AT_ONCE).await?;
     if let (Some(of), Some((session, channel))) = (grant, on) {
         let cid = app.serving().channels().open(of, session, channel).map_err(channel_refusal)?;
         fields.push(("JPIP-cnew", format!("cid={cid},path={},transport=http", app.jpip_path())));
@@ -149,11 +149,11 @@ async fn serve(
     if let Some(list) = &request.cclose {
         app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
     }
-    metrics.jpip_bytes.increment(len.unwrap_or(ahead.len));
-    let body = if planned.is_ended() {
-        JpipBody::whole(chunks, Box::new(planned.into_ticket()), Arc::clone(peer))
+    let (peer, handed_out) = (Arc::clone(peer), metrics.jpip_bytes.clone());
+    let body = if first.last {
+        JpipBody::whole(first.chunks, Box::new(planned.into_ticket()), peer, handed_out)
     } else {
-        JpipBody::streamed(chunks, Box::new(planned), len, Arc::clone(peer))
+        JpipBody::streamed(first.chunks, Box::new(planned), len, peer, handed_out)
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use metrics::Counter;
 
 use super::delivery::{Delivery, Peer};
 use crate::serving::response::{Response, Step};
@@ -28,18 +29,26 @@ pub(super) struct JpipBody {
     /// Redeemed when the last byte has been written.
     ticket: Option<Box<dyn Delivery>>,
     peer: Arc<Peer>,
+    /// Counts bytes handed to sockets.
+    handed_out: Counter,
 }
 
 impl JpipBody {
     /// A body of which everything is at hand.
-    pub(super) fn whole(chunks: Vec<Bytes>, ticket: Box<dyn Delivery>, peer: Arc<Peer>) -> Self {
+    pub(super) fn whole(chunks: Vec<Bytes>, ticket: Box<dyn Delivery>, peer: Arc<Peer>, handed_out: Counter) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { ready: chunks.into(), stepping: None, left: Some(left), ticket: Some(ticket), peer }
+        Self { ready: chunks.into(), stepping: None, left: Some(left), ticket: Some(ticket), peer, handed_out }
     }
 
     /// A body that begins with `chunks` and goes on with what `response` still gives; `len` is its length if known.
-    pub(super) fn streamed(chunks: Vec<Bytes>, response: Box<Response>, len: Option<u64>, peer: Arc<Peer>) -> Self {
-        Self { ready: chunks.into(), stepping: Some(step(response)), left: len, ticket: None, peer }
+    pub(super) fn streamed(
+        chunks: Vec<Bytes>,
+        response: Box<Response>,
+        len: Option<u64>,
+        peer: Arc<Peer>,
+        handed_out: Counter,
+    ) -> Self {
+        Self { ready: chunks.into(), stepping: Some(step(response)), left: len, ticket: None, peer, handed_out }
     }
 
     /// All bytes have been handed out: what is flushed next has been delivered.
@@ -68,6 +77,7 @@ impl Body for JpipBody {
         let this = self.get_mut();
         loop {
             if let Some(chunk) = this.ready.pop_front() {
+                this.handed_out.increment(chunk.len() as u64);
                 if let Some(left) = &mut this.left {
                     *left = left.saturating_sub(chunk.len() as u64);
                 }
