@@ -54,21 +54,20 @@ impl SampledRange {
         }
         let factor = scanner.uint()?;
         if range == UintRange::single(range.first) {
-            return Self::from_single_with_colon(range.first, factor);
+            return Some(Self::from_single_with_colon(range.first, factor));
         }
         (factor > 0).then_some(Self { range, factor })
     }
 
     /// What `a:b` means. By the standard it is the one number `a`, sampled by `b`, which nobody has a reason
     /// to write; clients of the JHelioviewer era mean the range from `a` to `b`, in either direction.
-    /// `0:b` stays with the standard.
-    fn from_single_with_colon(a: u64, b: u64) -> Option<Self> {
+    /// `0:b` stays with the standard; `a:0` can only be a range, for no sampling factor is 0.
+    fn from_single_with_colon(a: u64, b: u64) -> Self {
         let range = match (a, b) {
-            (_, 0) => return None,
             (0, _) => UintRange::single(0),
             _ => UintRange { first: a.min(b), last: Some(a.max(b)) },
         };
-        Some(Self { range, factor: 1 })
+        Self { range, factor: 1 }
     }
 }
 
@@ -109,7 +108,7 @@ mod tests {
         assert_eq!(streams("0"), Some(vec![(0, Some(0), 1)]));
         assert_eq!(streams("2-9:3,11-"), Some(vec![(2, Some(9), 3), (11, None, 1)]));
         assert_eq!(streams("4-:2"), Some(vec![(4, None, 2)]));
-        for bad in ["", "a", "1,", "1-9:0", "9-1", "1 2", "-1", "1:0"] {
+        for bad in ["", "a", "1,", "1-9:0", "9-1", "1 2", "-1"] {
             assert_eq!(streams(bad), None, "{bad}");
         }
         assert!(streams("1,1,1,1,1,1,1,1,1").is_none(), "more than the limit");

@@ -99,14 +99,16 @@ pub(crate) fn byte_count(value: &[u8]) -> Option<u64> {
         return None;
     }
     let fraction: &[u8] = if scanner.eat(b'.') { scanner.take_while(|byte| byte.is_ascii_digit()) } else { &[] };
-    let mut exponent = 0;
+    let mut exponent = None;
     if scanner.eat(b'e') || scanner.eat(b'E') {
         scanner.eat(b'+');
-        exponent = scanner.uint()?;
+        exponent = Some(scanner.uint()?);
     }
-    if !scanner.is_empty() {
+    // A fraction stands only in JavaScript's long form: half a byte is a mistake.
+    if !scanner.is_empty() || (!fraction.is_empty() && exponent.is_none()) {
         return None;
     }
+    let exponent = exponent.unwrap_or(0);
     // 20 digits reach past 64 bits, so a longer shift changes nothing any more.
     let shift = usize::try_from(exponent.min(40)).unwrap_or(40);
     let zeros = std::iter::repeat(&b'0');
@@ -132,6 +134,7 @@ mod tests {
             ("-1", None),
             ("", None),
             ("10k", None),
+            ("1.5", None),
         ] {
             assert_eq!(byte_count(text.as_bytes()), value, "{text}");
         }
