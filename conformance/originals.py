@@ -1,9 +1,13 @@
 """The codestreams of an original file, found without Precinct's code: by pydicom, by walking boxes, or as they are."""
 
 import struct
+import warnings
 
 import pydicom
 from pydicom.encaps import generate_frames
+
+# Broken objects are what this is about.
+warnings.filterwarnings("ignore", module="pydicom")
 
 J2K_SYNTAXES = {
     "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93",

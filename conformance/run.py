@@ -63,6 +63,7 @@ def work(binary, jobs, results):
                 row = examine.Row(name)
                 row.failures.append("the examination itself failed: " + traceback.format_exc(limit=6))
             results.put(row)
+            server.restart_if_dead()
 
 
 def run(binary, files, expected, references):
@@ -110,7 +111,7 @@ def table(rows):
     return "\n".join(out) + "\n"
 
 
-MANIFEST = ["file", "sha256", "source", "licence", "served", "reason"]
+MANIFEST = ["file", "sha256", "source", "licence", "served", "differ", "reason"]
 
 
 def manifest(rows, files):
@@ -131,7 +132,8 @@ def manifest(rows, files):
         source, licence = origin.get(row.name, default)
         # Files made here depend on the encoder's version: their digest says nothing.
         digest = "-" if row.name.startswith("made/") else digests[row.name]
-        out.append([row.name, digest, source, licence, "yes" if row.served else "no", row.reason or "-"])
+        out.append([row.name, digest, source, licence, "yes" if row.served else "no", str(row.differ),
+                    row.reason or "-"])  # fmt: skip
     return out
 
 
@@ -148,8 +150,10 @@ def compare_with_manifest(rows, made):
             row.failures.append("not in conformance/manifest.tsv: run make results")
         elif expected["sha256"] not in ("-", line[1]):
             row.failures.append("not the file that conformance/manifest.tsv names")
-        elif (expected["served"], expected["reason"]) != (line[4], line[5]):
-            row.failures.append(f"expected served={expected['served']} ({expected['reason']}), now {line[4]} ({line[5]})")
+        elif (expected["served"], expected["reason"]) != (line[4], line[6]):
+            row.failures.append(f"expected served={expected['served']} ({expected['reason']}), now {line[4]} ({line[6]})")
+        elif row.differ > int(expected["differ"]):
+            row.failures.append(f"{row.differ} comparisons differ, {expected['differ']} were known")
 
 
 def main():

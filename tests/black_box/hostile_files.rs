@@ -323,7 +323,9 @@ fn a34_a_codestream_elsewhere_does_not_take_the_others_with_it() {
     let file = [files::jpx_file(&[tiny]), elsewhere].concat();
     let house = House::with_files(&[("a.jpx", file)]);
     assert_eq!(house.get("/jpip?target=a.jpx&stream=0&fsiz=16,16").status, 200);
-    assert!(house.jpip("target=a.jpx&stream=1&fsiz=16,16").messages.iter().all(|m| m.codestream == 0));
+    assert_eq!(house.get("/jpip?target=a.jpx&stream=1&fsiz=16,16").status, 501);
+    let both = house.jpip("target=a.jpx&stream=0-1&fsiz=16,16");
+    assert!(both.messages.len() > 2 && both.messages.iter().all(|m| m.codestream == 0));
 }
 
 #[test]
@@ -332,7 +334,7 @@ fn a35_a_huge_image_costs_no_memory() {
     let huge = tiny_codestream().size(46_000, 32_914).levels(5).code_block(6, 6).empty_packets(1).build();
     house.import("huge.j2k", &huge);
     let response = house.jpip("target=huge.j2k&fsiz=46000,32914&roff=20000,10000&rsiz=2000,1000");
-    assert_eq!(response.end, 1, "six packets in all");
+    assert_eq!(response.end, 2);
     assert!(house.resident() < 100 << 20, "{}", house.resident());
 }
 
