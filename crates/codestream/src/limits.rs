@@ -9,7 +9,7 @@ pub struct Limits {
     pub max_packets: u64,
     /// Code-blocks whose state is held at the same time while packet headers are read.
     pub max_code_blocks: u64,
-    /// Bytes of one packet header.
+    /// Bytes of one packet header; they are read as a stream, so this bounds work, not memory.
     pub max_packet_header: usize,
     /// Bytes of the main header or of one tile-part header.
     pub max_header: u64,
@@ -29,7 +29,7 @@ impl Default for Limits {
             max_tiles: 65_535,
             max_packets: 1 << 25,
             max_code_blocks: 1 << 25,
-            max_packet_header: 1 << 20,
+            max_packet_header: 1 << 26,
             max_header: 64 << 20,
             max_boxes: 65_536,
             max_box_depth: 16,

@@ -15,6 +15,7 @@ pub(super) struct Budget {
     steps: Meter,
     visits: Meter,
     held: Meter,
+    tables: Meter,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl Budget {
             packets: Meter::new("packets announced", scaled(1 << 20, 16).min(limits.max_packets)),
             steps: Meter::new("steps through the packet sequence", scaled(1 << 23, 64)),
             visits: Meter::new("code-blocks looked at", scaled(limits.max_code_blocks, 256)),
+            tables: Meter::new("packet tables", scaled(1 << 18, 1)),
             held: Meter::new("code-blocks in memory", scaled(1 << 22, 16).min(limits.max_code_blocks)),
         }
     }
@@ -57,6 +59,11 @@ impl Budget {
 
     pub(super) const fn step(&mut self, steps: u64) -> Result<(), ParseError> {
         if self.steps.add(steps) { Ok(()) } else { Err(self.steps.error()) }
+    }
+
+    /// Counts packet tables: a tile whose only packet is of its last component has one for each.
+    pub(super) const fn tables(&mut self, tables: u64) -> Result<(), ParseError> {
+        if self.tables.add(tables) { Ok(()) } else { Err(self.tables.error()) }
     }
 
     pub(super) const fn visit(&mut self, code_blocks: u64) -> Result<(), Stop> {

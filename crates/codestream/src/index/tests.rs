@@ -241,6 +241,26 @@ fn what_the_bytes_cannot_hold_is_refused_before_it_costs_anything() {
 }
 
 #[test]
+fn tables_for_the_last_of_many_components_are_counted() {
+    // Every tile has one packet, that of component 16383, which POC puts first.
+    let (count, tiles) = (16_384u16, 100u16);
+    let cod = [0, 0, 0, 1, 0, 0, 4, 4, 0, 1];
+    let mut bytes = bare(10, 1, count, &cod, &[0]);
+    let first = bytes.len() - 17;
+    bytes.truncate(first);
+    let poc = [0, 0x3F, 0xFF, 0, 1, 33, 0x40, 0, 0, 0, 0, 0, 0, 1, 33, 0x40, 0, 0];
+    bytes.extend([0xFF, 0x5F, 0, 2 + poc.len() as u8]);
+    bytes.extend(poc);
+    for tile in 0..tiles {
+        bytes.extend([0xFF, 0x90, 0, 10]);
+        bytes.extend(tile.to_be_bytes());
+        bytes.extend([0, 0, 0, 15, 0, 1, 0xFF, 0x93, 0]);
+    }
+    let error = index_codestream(&bytes, &Limits::default()).unwrap_err();
+    assert!(matches!(error, ParseError::LimitExceeded { what: "packet tables", .. }), "{error}");
+}
+
+#[test]
 fn a_tag_tree_bomb_is_stopped() {
     // 2^15 × 2^15 samples in code-blocks of 4 × 4: 50 million in the last precinct, announced by a few bits.
     let cod = [0, 0, 0xFF, 0xFF, 0, 1, 0, 0, 0, 1];

@@ -165,6 +165,10 @@ impl Walker<'_> {
         self.at = end;
         self.keep_state(indexer, id, state);
         self.compare_length(indexer, start, end - start)?;
+        let tables = (usize::from(id.component) + 1).saturating_sub(self.tile.packets.len());
+        if tables > 0 {
+            indexer.budget.tables(tables as u64)?;
+        }
         if !self.record(id, Span::new(start, end - start), &header) {
             indexer.findings.add(Damage::BadPacketHeader { tile: self.tile.tile.0, offset: start });
             return Ok(false);
