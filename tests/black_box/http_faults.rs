@@ -94,7 +94,8 @@ fn e8_request_lines_forms_and_heads_have_limits() {
 #[test]
 fn e9_byte_limits() {
     let house = house();
-    for (len, status) in [("-1", 400), ("9223372036854775808", 200), ("0", 200), ("", 400), ("1.5", 400), ("0x10", 400)] {
+    for (len, status) in [("-1", 400), ("9223372036854775808", 200), ("0", 200), ("", 400), ("1.5", 400), ("0x10", 400)]
+    {
         let answer = house.get(&format!("/jpip?target=a.j2k&fsiz=64,64&len={len}"));
         assert_eq!(answer.status, status, "len={len}: {}", answer.text());
     }
