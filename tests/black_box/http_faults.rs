@@ -70,6 +70,24 @@ fn e4_an_announced_length_is_refused_before_anything_is_kept() {
 }
 
 #[test]
+fn e5_and_e6_bodies_are_taken_as_they_are_and_never_inflated() {
+    let mut house = house();
+    let before = house.resident();
+    // The head of a gzip member and of a ZIP entry that announce gigabytes.
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xff; 4000]].concat();
+    let zip = [&b"PK\x03\x04\x14\0\0\0\x08\0"[..], &[0xff; 4000]].concat();
+    for (encoding, body) in [("gzip", &gzip), ("deflate", &zip), ("identity", &zip)] {
+        for path in ["/api/v1/import?name=x.j2k", "/jpip"] {
+            let answer = house.connect().exchange("POST", path, &[("Content-Encoding", encoding)], body);
+            // As a query the bytes are an unknown field, which is passed over.
+            let expected: &[u16] = if path == "/jpip" { &[200, 400, 415] } else { &[415, 422] };
+            assert!(expected.contains(&answer.status), "{path} {encoding}: {}", answer.status);
+        }
+    }
+    assert!(house.is_alive() && house.resident() < before + (16 << 20));
+}
+
+#[test]
 fn e8_request_lines_forms_and_heads_have_limits() {
     let mut house = house();
     let long = house.get(&format!("/jpip?target=a.j2k&label={}", "x".repeat(17 << 10)));
@@ -315,6 +333,31 @@ fn e23_metadata_requests_of_any_size() {
     let answer = house.post("/jpip", format!("target=a.j2k&metareq={terms}").as_bytes());
     assert!([200, 400, 413].contains(&answer.status), "{}", answer.status);
     assert_eq!(house.get(&format!("/jpip?target=a.j2k&metareq={}", "[".repeat(9000))).status, 400);
+    assert!(house.is_alive());
+}
+
+#[test]
+fn e17_http_2_is_not_spoken() {
+    let mut house = house();
+    let mut connection = house.connect();
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    assert!(connection.try_answer(false).is_none_or(|answer| answer.status >= 400));
+    assert!(house.is_alive());
+}
+
+#[test]
+fn e24_ranges_by_the_hundred_thousand_change_nothing() {
+    let mut house = house();
+    let uid = "1.2.826.0.1.3680043.10.93.1";
+    house.import("", &pictures::dicom(uid, 1));
+    let ranges = format!("bytes={}", vec!["0-1"; 10_000].join(","));
+    for (path, whole) in [
+        (format!("/api/v1/instances/{uid}/file"), pictures::dicom(uid, 1)),
+        ("/jpip?target=a.j2k&fsiz=64,64".to_owned(), house.get("/jpip?target=a.j2k&fsiz=64,64").body),
+    ] {
+        let answer = house.connect().exchange("GET", &path, &[("Range", &ranges)], &[]);
+        assert!([416, 431].contains(&answer.status) || (answer.status, answer.body) == (200, whole), "{path}");
+    }
     assert!(house.is_alive());
 }
 
