@@ -44,7 +44,7 @@ impl Sqlite {
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         schema::bring_up_to_date(&mut connection, path, &schema::MIGRATIONS).await?;
-        let writer = Writer::start(connection);
+        let writer = Writer::start(connection, options.clone().create_if_missing(false));
         let readers = SqlitePoolOptions::new()
             .min_connections(0)
             .max_connections(READERS)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -34,10 +35,12 @@ const GROUP: usize = 128;
 const QUEUE: usize = 1024;
 
 impl Writer {
-    pub(crate) fn start(connection: SqliteConnection) -> Self {
+    /// Writes through `connection`, and through new ones made like `options` after a failure.
+    pub(crate) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(run(connection, waiting, Arc::clone(&broken)));
+        let line = Line { connection: Some(connection), options };
+        let task = tokio::spawn(run(line, waiting, Arc::clone(&broken)));
         Self { queue, broken, task: Arc::new(Mutex::new(Some(task))) }
     }
 
@@ -64,7 +67,14 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Queued>, broken: Arc<AtomicBool>) {
+/// The way to the file.
+struct Line {
+    /// Away after a failure.
+    connection: Option<SqliteConnection>,
+    options: SqliteConnectOptions,
+}
+
+async fn run(mut line: Line, mut waiting: mpsc::Receiver<Queued>, broken: Arc<AtomicBool>) {
     let mut received = Vec::with_capacity(GROUP);
     let mut closing = false;
     while !closing && waiting.recv_many(&mut received, GROUP).await > 0 {
@@ -82,25 +92,27 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Queue
         if changes.is_empty() {
             continue;
         }
-        let outcomes = commit_group(&mut connection, &changes, &broken).await;
+        let outcomes = commit_group(&mut line, &changes, &broken).await;
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Who no longer waits has the change all the same.
             let _ = answer.send(outcome);
         }
     }
     waiting.close();
-    if let Err(error) = connection.close().await {
+    if let Some(connection) = line.connection
+        && let Err(error) = connection.close().await
+    {
         tracing::warn!(%error, "closing the catalog failed");
     }
 }
 
 /// Applies the changes in one transaction; one that fails does not take the others with it.
-async fn commit_group(connection: &mut SqliteConnection, changes: &[Change], broken: &AtomicBool) -> Vec<Outcome> {
+async fn commit_group(line: &mut Line, changes: &[Change], broken: &AtomicBool) -> Vec<Outcome> {
     let all = |error: &CatalogError| changes.iter().map(|_| Err(error.clone())).collect();
     if broken.load(Ordering::Acquire) {
         return all(&CatalogError::Broken { detail: "an earlier change could not be made durable".to_owned() });
     }
-    match try_group(connection, changes).await {
+    match line.try_group(changes).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
             if let CatalogError::Broken { detail } = &error {
@@ -110,6 +122,24 @@ async fn commit_group(connection: &mut SqliteConnection, changes: &[Change], bro
             }
             all(&error)
         }
+    }
+}
+
+impl Line {
+    /// A transaction that failed takes its connection with it: on a full medium SQLite may have ended it by itself,
+    /// which sqlx does not notice, and then no other could be begun.
+    async fn try_group(&mut self, changes: &[Change]) -> Result<Vec<Outcome>, CatalogError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let outcomes = try_group(&mut connection, changes).await;
+        match &outcomes {
+            Ok(_) => self.connection = Some(connection),
+            // What closing has to say, the error has said.
+            Err(_) => drop(connection.close().await),
+        }
+        outcomes
     }
 }
 
@@ -129,4 +159,49 @@ async fn try_group(connection: &mut SqliteConnection, changes: &[Change]) -> Res
     }
     transaction.commit().await?;
     Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::ObjectKey;
+    use crate::model::{FileOutcome, IndexFacts, NewObject, Servable};
+    use crate::sqlite::schema;
+
+    fn file(n: u8, media_type: &str) -> Change {
+        let facts = IndexFacts {
+            version: 1,
+            size: 1,
+            codestreams: 1,
+            width: 1,
+            height: 1,
+            media_type: None,
+            tid: "0".repeat(32),
+            presentation: "{}".to_owned(),
+            damage: None,
+        };
+        let servable = Servable::Indexed(facts);
+        let object = NewObject { key: ObjectKey::new([n; 32]), size: 1, media_type: media_type.to_owned(), servable };
+        Change::CommitFile { object, name: format!("{n}.j2k"), now: 0 }
+    }
+
+    #[tokio::test]
+    async fn f3_a_full_medium_refuses_what_does_not_fit_and_nothing_after_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        schema::bring_up_to_date(&mut connection, &path, &schema::MIGRATIONS).await.unwrap();
+        // The first connection finds no more room than there is now, the next one finds some.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
+        let writer = Writer::start(connection, options);
+        let large = "x".repeat(100_000);
+        assert_eq!(writer.make(file(1, &large)).await.unwrap_err(), CatalogError::Full);
+        assert!(writer.is_healthy());
+        for n in [1, 2] {
+            let made = writer.make(file(n, &large)).await;
+            assert!(matches!(made, Ok(Answer::File(FileOutcome::Inserted))), "{made:?}");
+        }
+        writer.close().await;
+    }
 }
