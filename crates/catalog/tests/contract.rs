@@ -150,6 +150,11 @@ async fn a_file_may_come_with_its_index(catalog: &Catalog) {
     let row = catalog.target("x.jp2").await.unwrap().unwrap();
     assert_eq!((row.state, row.media_type.as_str()), (State::Indexed, "image/jp2"));
     assert_eq!(catalog.counts().await.unwrap().jobs, 0);
+    let newer = IndexFacts { version: 4, tid: "1".repeat(32), ..facts(None) };
+    let again = catalog.commit_file(object(1, Servable::Indexed(newer.clone())), "x.jp2").await;
+    assert_eq!(again, Ok(FileOutcome::Duplicate));
+    let index = catalog.target("x.jp2").await.unwrap().unwrap().index.unwrap();
+    assert_eq!((index.key.version, index.tid), (4, newer.tid), "the same bytes may bring a newer index");
 }
 
 async fn pages_follow_arrival_and_end_with_none(catalog: &Catalog) {

@@ -83,7 +83,11 @@ async fn commit_file(
     now: i64,
 ) -> Result<FileOutcome, CatalogError> {
     match points_to(connection, name).await? {
-        Some((TargetKind::File, Some(key))) if key == object.key => Ok(FileOutcome::Duplicate),
+        Some((TargetKind::File, Some(key))) if key == object.key => {
+            // The bytes are the same, but the index that comes along may be newer: it is what was answered with.
+            insert_object(connection, object).await?;
+            Ok(FileOutcome::Duplicate)
+        }
         Some((TargetKind::File, _)) => {
             insert_object(connection, object).await?;
             let point = sqlx::query(query::POINT_TO).bind(name).bind(object.key.to_string()).bind(now);
