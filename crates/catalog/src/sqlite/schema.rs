@@ -52,13 +52,10 @@ async fn applied(connection: &mut SqliteConnection) -> Result<i64, CatalogError>
     Ok(newest.fetch_one(connection).await?.try_get(0)?)
 }
 
-/// Writes `<catalog>.schema-<n>`: whole and durable before the first migration begins.
+/// Writes `<catalog>.schema-<n>`: whole and durable before the first migration begins. One that is there comes from a
+/// start that did not get through, or from before somebody went back to it: this one knows as much or more.
 async fn keep_copy(connection: &mut SqliteConnection, path: &Path, schema: i64) -> Result<(), CatalogError> {
     let copy = with_suffix(path, &format!(".schema-{schema}"));
-    if copy.exists() {
-        // An earlier start made it and did not get through; the catalog has not changed since.
-        return Ok(());
-    }
     let unfinished = with_suffix(&copy, ".unfinished");
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(copy_failed(&error)),
@@ -124,6 +121,17 @@ mod tests {
         let mut copy = connect(&folder.path().join("catalog.sqlite.schema-1")).await;
         let kept = sqlx::query("SELECT x FROM a").fetch_one(&mut copy).await.unwrap();
         assert_eq!(kept.get::<i64, _>(0), 7);
+
+        // Somebody went back to the copy, worked on with the old program, and comes to the new one once more.
+        connection.close().await.unwrap();
+        copy.close().await.unwrap();
+        std::fs::copy(folder.path().join("catalog.sqlite.schema-1"), &path).unwrap();
+        let mut connection = connect(&path).await;
+        sqlx::query("INSERT INTO a VALUES (8)").execute(&mut connection).await.unwrap();
+        bring_up_to_date(&mut connection, &path, &new).await.unwrap();
+        let mut copy = connect(&folder.path().join("catalog.sqlite.schema-1")).await;
+        let kept = sqlx::query("SELECT COUNT(*) FROM a").fetch_one(&mut copy).await.unwrap();
+        assert_eq!(kept.get::<i64, _>(0), 2);
 
         let refused = bring_up_to_date(&mut connection, &path, &old).await.unwrap_err();
         assert_eq!(refused, CatalogError::NewerSchema { found: 2, known: 1 });
