@@ -152,7 +152,8 @@ impl Stored {
     pub(crate) async fn open(settings: &DataSettings) -> anyhow::Result<Self> {
         let data = Arc::new(DataDir::open(&settings.data)?);
         let storage = match &settings.store {
-            Some(folder) if folder != data.root() => Storage::open_folder(folder)
+            // Compared as the file system sees it: one that does not exist yet is not the data directory.
+            Some(folder) if folder.canonicalize().ok().as_deref() != Some(data.root()) => Storage::open_folder(folder)
                 .with_context(|| format!("the store {} cannot be used", folder.display()))?,
             _ => Storage::open(&data)?,
         };

@@ -79,3 +79,19 @@ fn nothing_to_do_or_a_held_directory_is_status_2() {
     assert!(err.contains("in use by another precinct process") && err.contains("data"), "{err}");
     drop(held);
 }
+
+#[test]
+fn a_store_that_is_the_data_directory_by_another_path_is_not_locked_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("x.j2k");
+    fs::write(&image, tiny_codestream().build()).unwrap();
+    for (store, status) in [("data", "1 imported"), ("./data/", "1 already there"), ("data/../data", "1 already there")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_precinct"));
+        command.current_dir(folder.path()).args(["import", "--data", "data", "--store", store]).arg(&image);
+        let done = command.output().unwrap();
+        let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+        assert!(done.status.success() && out.contains(status), "{store}: {out}{err}");
+    }
+    assert!(!folder.path().join("data/data").exists());
+}
