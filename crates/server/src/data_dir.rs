@@ -73,7 +73,7 @@ impl DataDir {
             let path = path.to_owned();
             move |source| DataDirError::Io { path, source }
         };
-        fs::create_dir_all(root).map_err(at(root))?;
+        create_durably(root).map_err(at(root))?;
         // Names in messages and in the catalog's URL should not change with the working directory.
         let root = fs::canonicalize(root).map_err(at(root))?;
         let lock = lock(&root)?;
@@ -122,6 +122,19 @@ impl DataDir {
     }
 }
 
+/// Makes the folder and those above it that are missing, each with its entry on the disk: what is stored below is lost
+/// in a power cut when the way to it is.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    let missing: Vec<_> =
+        folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    fs::create_dir_all(folder)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn lock(root: &Path) -> Result<File, DataDirError> {
     let path = root.join("lock");
     let failed = |source| DataDirError::Io { path: path.clone(), source };
@@ -140,8 +153,9 @@ fn check_version(root: &Path) -> Result<(), DataDirError> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // VERSION is written before anything else, so data without it are not ours to guess at.
-            if ["catalog.sqlite", "objects", "index"].iter().any(|name| root.join(name).exists()) {
+            // VERSION is written before anything else, so data without it are not ours to guess at. Least of all a
+            // `tmp`, which is emptied: somebody may have named `/` or a home folder by mistake.
+            if ["catalog.sqlite", "objects", "index", "tmp"].iter().any(|name| root.join(name).exists()) {
                 return Err(foreign("missing"));
             }
             return write_version(root).map_err(|source| DataDirError::Io { path, source });
@@ -191,6 +205,17 @@ mod tests {
         let held = DataDir::open(folder.path()).unwrap();
         assert!(!held.tmp().join("x").exists());
         assert!(held.objects().join("y").exists());
+    }
+
+    #[test]
+    fn a_folder_with_somebody_elses_tmp_is_refused_and_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        fs::write(folder.path().join("tmp/thesis"), "x").unwrap();
+        assert!(matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { .. })));
+        assert!(folder.path().join("tmp/thesis").exists());
+        assert!(!folder.path().join("VERSION").exists());
+        DataDir::open(&folder.path().join("new/below/it")).unwrap();
     }
 
     #[test]
