@@ -478,6 +478,8 @@ class Frame:
                 self.fail(f"region {x},{y} {w}x{h} at {reduce} discarded levels differs ({_why(decoded)})")
             if turn == 0:
                 self._own_decode((width, height), (x, y, w, h), reference[reduce], reduce, damaged)
+            if turn == 1:
+                self._own_raw((width, height), (x, y, w, h), reference[reduce], reduce, damaged)
 
     def _crop(self, plane, component, reduce, region):
         """The samples of a component that the region covers."""
@@ -520,6 +522,25 @@ class Frame:
         self.tallies["regions"].note(same, damaged)
         if not same and not damaged:
             self.fail(f"fetch's own decode of region {region} at {reduce} discarded levels differs")
+
+
+    def _own_raw(self, size, region, reference, reduce, damaged):
+        """The same as plain samples: signed ones too, any number of components of one size."""
+        parts = self.header["components"]
+        if any(c[2:] != (1, 1) or c[0] > 32 for c in parts):
+            return
+        out = self._fetched("own.raw", size, region)
+        if out is None:
+            self.tallies["regions"].note(False, damaged)
+            return
+        deepest = max(c[0] for c in parts)
+        kind = np.dtype("<u1" if deepest <= 8 else "<u2" if deepest <= 16 else "<u4")
+        wanted = np.stack([self._crop(p, i, reduce, region) for i, p in enumerate(reference.planes)], axis=-1)
+        # Two's complement, whatever the sign of the component.
+        same = out.read_bytes() == (wanted.astype(np.int64) & ((1 << 8 * kind.itemsize) - 1)).astype(kind).tobytes()
+        self.tallies["regions"].note(same, damaged)
+        if not same and not damaged:
+            self.fail(f"the raw samples of region {region} at {reduce} discarded levels differ")
 
 
 def _header(data):
