@@ -1,5 +1,8 @@
 //! `/api/v1`: import, targets and instances as other programs rely on them.
 
+use std::time::{Duration, Instant};
+
+use codestream::testkit::tiny_codestream;
 use serde_json::{Value, json};
 
 use crate::house::{House, PRECINCT, run};
@@ -84,6 +87,35 @@ fn import_answers_by_what_became_of_the_file() {
 }
 
 #[test]
+fn what_a_sender_that_has_gone_left_behind_is_served_as_it_is_listed() {
+    let house = House::open();
+    house.import("x.j2k", &pictures::tiny());
+    let tid = || house.get("/jpip?target=x.j2k").header("JPIP-tid").unwrap().to_owned();
+    for round in 0..40u64 {
+        let bytes = tiny_codestream().seed(100 + round).build();
+        let before = tid();
+        let mut sender = house.connect();
+        sender.send(
+            format!(
+                "POST /api/v1/import?name=x.j2k HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            )
+            .as_bytes(),
+        );
+        sender.send(&bytes);
+        std::thread::sleep(Duration::from_micros(300 * round));
+        drop(sender);
+        // It may or may not have been taken; what is listed is served in any case.
+        let listed = || items(&house, "/api/v1/targets")[0]["tid"].as_str().unwrap().to_owned();
+        let begun = Instant::now();
+        while listed() == before && begun.elapsed() < Duration::from_millis(100) {}
+        while tid() != listed() {
+            assert!(begun.elapsed() < Duration::from_secs(2), "round {round}: the old bytes are served");
+        }
+    }
+}
+
+#[test]
 fn targets_are_listed_with_their_state() {
     let house = House::open();
     let uid = "1.2.826.0.1.3680043.10.99.8";
@@ -147,7 +179,11 @@ fn instances_are_listed_in_order_of_arrival_page_by_page() {
 
     let one = house.get(&format!("/api/v1/instances/{}", uid(2)));
     assert_eq!((one.status, &one.json()["rows"]), (200, &json!(16)));
-    assert_eq!(house.get("/api/v1/instances/1.2.3").status, 404);
+    for unknown in ["1.2.3", "..", "%2e%2e%2fx", "%00", "%ff"] {
+        let answer = house.get(&format!("/api/v1/instances/{unknown}"));
+        assert_eq!(answer.status, 404, "{unknown}");
+        assert_eq!(answer.header("Content-Type"), Some("application/problem+json"), "{unknown}");
+    }
     let file = house.get(&format!("/api/v1/instances/{}/file", uid(2)));
     assert_eq!(file.header("Content-Type"), Some("application/dicom"));
     assert_eq!(file.body, pictures::dicom(&uid(2), 1), "byte for byte as it came");

@@ -83,8 +83,34 @@ impl Ingest {
     ///
     /// Nothing is known of the object afterwards if it fails; see [`IngestError`].
     pub async fn ingest(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
+        self.ingest_then(temp, name, || {}).await
+    }
+
+    /// As [`Ingest::ingest`]; `known` is called once the catalog knows the object. From the object's turn on this goes
+    /// to its end even if nobody waits for it any more: what is committed must not go unnoticed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ingest::ingest`].
+    pub async fn ingest_then(
+        &self,
+        temp: TempObject,
+        name: Option<&str>,
+        known: impl FnOnce() + Send + 'static,
+    ) -> Result<Ingested, IngestError> {
         // Never closed: an error cannot be.
-        let _permit = self.permits.acquire().await;
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let (ingest, name) = (self.clone(), name.map(str::to_owned));
+        let work = tokio::spawn(async move {
+            let _permit = permit;
+            let ingested = ingest.take(temp, name.as_deref()).await?;
+            known();
+            Ok(ingested)
+        });
+        work.await?
+    }
+
+    async fn take(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
         let (storage, wanted) = (self.storage.clone(), name.map(str::to_owned));
         let read = tokio::task::spawn_blocking(move || read_through(&storage, temp, wanted.as_deref()));
         let (object, found) = read.await??;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -62,13 +62,19 @@ async fn instances(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Res
 }
 
 /// `GET /api/v1/instances/{uid}`: 200 one instance, 404.
-async fn instance(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<Value>, Problem> {
-    Ok(Json(instance_item(&app, &stored_instance(&app, &uid).await?)))
+async fn instance(
+    State(app): State<Arc<App>>,
+    uid: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(instance_item(&app, &stored_instance(&app, uid).await?)))
 }
 
 /// `GET /api/v1/instances/{uid}/file`: 200 the stored bytes as `application/dicom`, 404.
-async fn instance_file(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Response, Problem> {
-    let row = stored_instance(&app, &uid).await?;
+async fn instance_file(
+    State(app): State<Arc<App>>,
+    uid: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let row = stored_instance(&app, uid).await?;
     let (len, stream) = app.storage().stream_object(&row.object_key).await.map_err(|error| match error {
         StorageError::Missing => Problem::internal(&"a catalogued object is not in the store"),
         other => Problem::unavailable(&other),
@@ -81,9 +87,11 @@ async fn instance_file(State(app): State<Arc<App>>, Path(uid): Path<String>) -> 
     Ok(response)
 }
 
-async fn stored_instance(app: &App, uid: &str) -> Result<InstanceRow, Problem> {
-    let row = app.catalog().instance(uid).await.map_err(catalog_problem)?;
-    row.ok_or_else(|| Problem::not_found("no such instance is stored"))
+async fn stored_instance(app: &App, uid: Result<Path<String>, PathRejection>) -> Result<InstanceRow, Problem> {
+    let unknown = || Problem::not_found("no such instance is stored");
+    // Refused is what is not UTF-8: nothing has such a name.
+    let Path(uid) = uid.map_err(|_refused| unknown())?;
+    app.catalog().instance(&uid).await.map_err(catalog_problem)?.ok_or_else(unknown)
 }
 
 fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {

@@ -40,13 +40,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
 async fn import(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let taken = take(&app, request).await;
     match &taken {
-        Ok(_) => app.metrics().imported.increment(1),
-        Err(_) => app.metrics().import_refused.increment(1),
+        Ok(answer) if answer.status().is_success() => app.metrics().imported.increment(1),
+        _ => app.metrics().import_refused.increment(1),
     }
     taken
 }
 
-async fn take(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Problem> {
     let mut fields = query::fields(request.uri().query(), &["name"])?;
     let name = fields.remove("name");
     let limit = app.settings().max_import_bytes;
@@ -74,8 +74,9 @@ async fn take(app: &App, request: Request<Body>) -> Result<Response, Problem> {
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"));
         }
     }
-    let ingested = app.ingest().ingest(temp, name.as_deref()).await.map_err(ingest_problem)?;
-    app.serving().forget_targets();
+    let serving = Arc::clone(app);
+    let taken = app.ingest().ingest_then(temp, name.as_deref(), move || serving.serving().forget_targets());
+    let ingested = taken.await.map_err(ingest_problem)?;
     Ok(answer(&ingested))
 }
 
