@@ -9,7 +9,9 @@ pub(crate) mod content;
 mod error;
 mod name;
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 
 use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, Servable};
 use codestream::ByteSource as _;
@@ -30,8 +32,10 @@ pub struct Ingest {
     storage: Storage,
     catalog: Catalog,
     worker: Worker,
-    /// Objects that are read through at the same time.
+    /// Objects that are taken in at the same time.
     permits: Arc<Semaphore>,
+    /// Objects that are read through at the same time.
+    readers: Arc<Semaphore>,
 }
 
 /// What came of an object that was taken, or was there already, or came too late.
@@ -60,12 +64,15 @@ pub enum Outcome {
     Conflict,
 }
 
-/// Objects that are read through at the same time: enough to keep the disk busy.
+/// Objects that are taken in at the same time: enough to keep the disk busy with syncs.
 const AT_ONCE: usize = 16;
+
+/// Objects that are read through at the same time, at least: half a million fragments take some 80 MB meanwhile.
+const READERS: usize = 4;
 
 /// What reading an object through found.
 enum Found {
-    Dicom(Box<ScannedObject>),
+    Dicom { instance: Box<NewInstance>, servable: Servable },
     File(Box<NewIndex>),
 }
 
@@ -73,7 +80,9 @@ impl Ingest {
     /// A way in to this store and catalog; index jobs are announced to the worker.
     #[must_use]
     pub fn new(storage: Storage, catalog: Catalog, worker: Worker) -> Self {
-        Self { storage, catalog, worker, permits: Arc::new(Semaphore::new(AT_ONCE)) }
+        let readers = thread::available_parallelism().map_or(READERS, NonZero::get).max(READERS);
+        let (permits, readers) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(readers)));
+        Self { storage, catalog, worker, permits, readers }
     }
 
     /// Takes a received object in; it is durable when this returns. `name` is the name of an image file and unused for
@@ -112,17 +121,26 @@ impl Ingest {
 
     async fn take(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
         let (storage, wanted) = (self.storage.clone(), name.map(str::to_owned));
-        let read = tokio::task::spawn_blocking(move || read_through(&storage, temp, wanted.as_deref()));
+        let reader = Arc::clone(&self.readers).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            let _reader = reader;
+            read_through(&storage, temp, wanted.as_deref())
+        });
         let (object, found) = read.await??;
         match (found, name) {
-            (Found::Dicom(scanned), _) => self.take_instance(object, *scanned).await,
+            (Found::Dicom { instance, servable }, _) => self.take_instance(object, *instance, servable).await,
             (Found::File(index), Some(name)) => self.take_file(object, *index, name).await,
             (Found::File(_), None) => Err(NameError::Missing.into()),
         }
     }
 
-    async fn take_instance(&self, object: CompleteObject, scanned: ScannedObject) -> Result<Ingested, IngestError> {
-        let uid = scanned.attributes.sop_instance_uid.clone();
+    async fn take_instance(
+        &self,
+        object: CompleteObject,
+        instance: NewInstance,
+        servable: Servable,
+    ) -> Result<Ingested, IngestError> {
+        let uid = instance.sop_instance_uid.clone();
         let answer = |outcome, tid| {
             let (target, sop_instance_uid) = (uid.clone(), Some(uid.clone()));
             Ok(Ingested { outcome, target, sop_instance_uid, tid })
@@ -133,11 +151,9 @@ impl Ingest {
         {
             return answer(Outcome::Conflict, None);
         }
-        let servable = unservable(&scanned).map_or(Servable::ToIndex, Servable::Not);
         let new =
             NewObject { key: object.key(), size: object.len(), media_type: "application/dicom".to_owned(), servable };
         let to_index = new.servable == Servable::ToIndex;
-        let instance = new_instance(&scanned);
         self.storage.put(object).await?;
         match self.catalog.commit_instance(new, instance).await? {
             InstanceOutcome::Inserted => {
@@ -183,7 +199,11 @@ fn read_through(
     let object = temp.complete()?;
     let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
         None => return Err(IngestError::NotAnImage),
-        Some(Content::Dicom) => Found::Dicom(Box::new(dicom_bridge::scan(&object, &ScanLimits::default())?)),
+        Some(Content::Dicom) => {
+            let scanned = dicom_bridge::scan(&object, &ScanLimits::default())?;
+            let servable = unservable(&scanned).map_or(Servable::ToIndex, Servable::Not);
+            Found::Dicom { instance: Box::new(new_instance(&scanned)), servable }
+        }
         Some(content) => {
             check_name(name.ok_or(NameError::Missing)?)?;
             let index = index_file(storage, object.key(), &object, content).map_err(|failure| match failure {
