@@ -21,19 +21,25 @@ pub struct RequestedCodestreams {
 /// The codestreams that `stream` and `context` name, or the default one where both are absent
 /// [15444-9 C.4.6, C.4.7].
 ///
-/// Compositing layer *n* is codestream *n*. A context that is not understood is passed over.
+/// Compositing layer *n* is codestream *n*. A context that is not understood is passed over; so is, in the answer
+/// alone, one whose expansion would make it too long.
 #[must_use]
 pub fn requested_codestreams(request: &Request, set: &CodestreamSet, limits: &Limits) -> RequestedCodestreams {
     let limit = limits.max_codestreams;
     let mut ranges = request.stream.clone();
-    let mut answers = Vec::new();
+    let (mut answers, mut answer_len, mut to_expand) = (Vec::new(), 0, limit);
     for context in &request.context {
         let CodestreamContext::CompositingLayers { layers, instruction } = context else { continue };
         ranges.push(*layers);
-        let existing = set.expand(&[*layers], limit);
+        let existing = set.expand(&[*layers], to_expand);
+        to_expand -= existing.len();
         if let Some(names) = range_list(&existing, ';') {
             let instruction = instruction.map(|(set, number)| format!("[s{set}i{number}]")).unwrap_or_default();
-            answers.push(format!("jpxl<{}>{instruction}={names}", text(layers)));
+            let answer = format!("jpxl<{}>{instruction}={names}", text(layers));
+            if answer_len + answer.len() < MAX_CONTEXT_ANSWER {
+                answer_len += answer.len() + 1;
+                answers.push(answer);
+            }
         }
     }
     let mut ids = if ranges.is_empty() {
@@ -74,6 +80,9 @@ fn text(sampled: &SampledRange) -> String {
     if sampled.factor > 1 { format!("{range}:{}", sampled.factor) } else { range }
 }
 
+/// Length of `JPIP-context` in bytes; intermediaries refuse heads that are much longer.
+const MAX_CONTEXT_ANSWER: usize = 4096;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +116,19 @@ mod tests {
         let found = requested_codestreams(&request, &CodestreamSet::File(9), &limits);
         assert!(found.cut && found.ids.len() == 3);
         assert_eq!(range_list(&found.ids, ','), Some("0-2".into()));
+    }
+
+    #[test]
+    fn contexts_without_end_are_answered_in_few_words() {
+        for context in ["jpxl<0->", "jpxl<0-:2>", "jpxl<1-18446744073709551615>[s1i1]"] {
+            let text = format!("context={}", vec![context; 16_000].join(","));
+            let request = Request::parse(b"", Some(text.as_bytes())).unwrap();
+            // Each of these took a second, and answered with megabytes.
+            for _ in 0..20 {
+                let found = requested_codestreams(&request, &CodestreamSet::File(4096), &Limits::default());
+                assert!(found.ids.len() >= 2048);
+                assert!(found.context.is_none_or(|text| text.len() <= MAX_CONTEXT_ANSWER), "{context}");
+            }
+        }
     }
 }
