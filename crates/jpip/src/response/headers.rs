@@ -82,8 +82,10 @@ impl ResponsePlan {
         let mut asked = 0u64;
         for sampled in &self.request.stream {
             // A range without end asks for whatever there is.
-            let count = sampled.range.last.map_or(0, |last| (last - sampled.range.first) / sampled.factor.max(1) + 1);
-            asked = asked.saturating_add(count);
+            if let Some(last) = sampled.range.last {
+                let steps = last.saturating_sub(sampled.range.first) / sampled.factor.max(1);
+                asked = asked.saturating_add(steps).saturating_add(1);
+            }
         }
         let is_closed = self.request.stream.iter().all(|sampled| sampled.range.last.is_some());
         let differs = self.is_cut

@@ -149,3 +149,10 @@ fn dicom_frames_come_with_a_file_around_them() {
     assert!(first.complete && first.class == DataBinClass::Metadata && first.offset == 0);
     assert_eq!(reply.end, EorReason::ImageDone);
 }
+
+#[test]
+fn the_widest_range_of_codestreams_is_a_number_like_others() {
+    let server = server(&tiny_codestream());
+    let reply = server.stateless("fsiz=16,16&stream=0-18446744073709551615,0-18446744073709551614:1");
+    assert_eq!(reply.header("JPIP-stream"), Some("0"));
+}
