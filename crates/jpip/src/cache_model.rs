@@ -8,14 +8,17 @@
 mod facts;
 mod held;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use held::{Held, PrecinctPlace};
+use rangemap::RangeInclusiveSet;
 
-use self::facts::BinFacts;
+use self::facts::{BinFacts, Rule};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
 use crate::limits::Limits;
 use crate::request::Request;
+use crate::request::error::RequestError;
 use crate::request::model::{Amount, BinSelector, CacheDescriptor, CacheDescriptors, CodestreamQualifier, IdRange};
 use crate::request::range::SampledRange;
 use crate::selection::requested_codestreams;
@@ -30,6 +33,8 @@ pub struct CacheModel {
     entries: usize,
     /// Counts the changes, so that what was touched longest ago can be forgotten first.
     clock: u64,
+    /// Whether something that was said did not fit the limits.
+    forgot: bool,
 }
 
 /// One change of what is held: `additive` for at least, otherwise for at most.
@@ -43,7 +48,8 @@ impl CacheModel {
     /// The empty model of a new session.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self { bins: BTreeMap::new(), limits: *limits, max_entries: limits.max_model_entries, entries: 0, clock: 0 }
+        let max_entries = limits.max_model_entries;
+        Self { bins: BTreeMap::new(), limits: *limits, max_entries, entries: 0, clock: 0, forgot: false }
     }
 
     /// The model of a request without a session: nothing but what its `model` field says.
@@ -55,11 +61,24 @@ impl CacheModel {
         model
     }
 
-    /// The data-bins that `need` lists, in the form of a model that holds just these.
-    pub(crate) fn of_need(need: &CacheDescriptors, request: &Request, target: &LogicalTarget, limits: &Limits) -> Self {
+    /// The data-bins that `need` lists, in the form of a model that holds just these. Unlike a model it must not
+    /// know too little: what is not in it is not sent.
+    ///
+    /// # Errors
+    ///
+    /// - [`RequestError::LimitExceeded`] if the list is more than the limits allow.
+    pub(crate) fn of_need(
+        need: &CacheDescriptors,
+        request: &Request,
+        target: &LogicalTarget,
+        limits: &Limits,
+    ) -> Result<Self, RequestError> {
         let mut model = Self { max_entries: limits.max_model_items, ..Self::new(limits) };
         model.apply_descriptors(need, request, target);
-        model
+        if model.forgot {
+            return Err(RequestError::LimitExceeded { field: "need", limit: limits.max_model_rules });
+        }
+        Ok(model)
     }
 
     /// Applies the request's `model` field, before the response is planned. A request that speaks of another
@@ -125,72 +144,49 @@ impl CacheModel {
         self.entries
     }
 
+    /// Applies descriptors from left to right, as many as the limits allow; beyond, additions are passed over and
+    /// taking away forgets everything, because what the client no longer has cannot be worked out any more.
     fn apply_descriptors(&mut self, descriptors: &CacheDescriptors, request: &Request, target: &LogicalTarget) {
         let mut budget = self.limits.max_model_edits;
         let mut scope = Scope::new(request, target, &self.limits);
+        let max_rules = self.limits.max_model_rules;
         for descriptor in descriptors.iter() {
-            let Some((class, ids)) = selected(&descriptor.bins) else {
-                budget = self.apply_implicit(&descriptor, &mut scope, budget);
-                continue;
-            };
             let edit = Edit { additive: !descriptor.subtractive, amount: descriptor.amount };
-            if class == DataBinClass::Metadata {
-                budget = budget.saturating_sub(1);
-                self.edit((CodestreamId(0), class), ids, edit);
-                continue;
-            }
-            for key in self.keys(&descriptor, class, &mut scope) {
-                if budget == 0 {
-                    break;
+            if budget > 0 {
+                let class = class_of(&descriptor.bins);
+                let keys = match class {
+                    DataBinClass::Metadata => Cow::Owned(vec![CodestreamId(0)]),
+                    _ if edit.additive => Cow::Borrowed(scope.expand(&descriptor)),
+                    _ => Cow::Owned(self.held_codestreams(scope.ranges(&descriptor), class)),
+                };
+                budget = budget.saturating_sub(keys.len());
+                if budget > 0 {
+                    for &id in keys.iter() {
+                        self.change((id, class), edit, |facts| match descriptor.bins {
+                            BinSelector::Implicit(places) => facts.add_rule(Rule::implicit(places, edit), max_rules),
+                            _ => facts.edit(ids_of(&descriptor.bins), edit, max_rules),
+                        });
+                    }
+                    continue;
                 }
-                budget -= 1;
-                self.edit(key, ids, edit);
             }
-            if budget == 0 && !edit.additive {
-                // What the client no longer has cannot be worked out any more.
+            if edit.additive {
+                self.forgot = true;
+            } else {
                 self.clear();
             }
         }
         self.forget_what_exceeds();
     }
 
-    fn apply_implicit<'d>(
-        &mut self,
-        descriptor: &CacheDescriptor<'d>,
-        scope: &mut Scope<'_, 'd>,
-        mut budget: usize,
-    ) -> usize {
-        let BinSelector::Implicit(implicit) = descriptor.bins else { return budget };
-        let edit = Edit { additive: !descriptor.subtractive, amount: descriptor.amount };
-        for key in self.keys(descriptor, DataBinClass::Precinct, scope) {
-            if budget == 0 {
-                break;
-            }
-            budget -= 1;
-            let max_rules = self.limits.max_model_rules;
-            self.change(key, edit, |facts| facts.add_rule(facts::Rule::implicit(implicit, edit), max_rules));
-        }
-        if budget == 0 && !edit.additive {
-            self.clear();
-        }
-        budget
-    }
-
-    /// The tables that a descriptor speaks of. Taking away concerns only those that exist.
-    fn keys<'d>(
-        &self,
-        descriptor: &CacheDescriptor<'d>,
-        class: DataBinClass,
-        scope: &mut Scope<'_, 'd>,
-    ) -> Vec<(CodestreamId, DataBinClass)> {
-        if !descriptor.subtractive {
-            return scope.expand(descriptor).iter().map(|&id| (id, class)).collect();
-        }
-        let meant = |id: CodestreamId| match descriptor.codestreams {
-            Some(qualifier) => qualifier.ranges().any(|range| range.contains(id.0)),
-            None => scope.defaults.contains(&id),
-        };
-        self.bins.keys().filter(|(id, kind)| *kind == class && meant(*id)).copied().collect()
+    /// The codestreams within the ranges, which do not overlap, of which something of this class is held.
+    fn held_codestreams(&self, ranges: &RangeInclusiveSet<u64>, class: DataBinClass) -> Vec<CodestreamId> {
+        let bound = |id: u64| (CodestreamId(id), class);
+        ranges
+            .iter()
+            .flat_map(|range| self.bins.range(bound(*range.start())..=bound(*range.end())))
+            .filter_map(|((id, kind), _)| (*kind == class).then_some(*id))
+            .collect()
     }
 
     fn edit(&mut self, key: (CodestreamId, DataBinClass), ids: IdRange, edit: Edit) {
@@ -198,7 +194,7 @@ impl CacheModel {
         self.change(key, edit, |facts| facts.edit(ids, edit, max_rules));
     }
 
-    fn change(&mut self, key: (CodestreamId, DataBinClass), edit: Edit, act: impl FnOnce(&mut BinFacts)) {
+    fn change(&mut self, key: (CodestreamId, DataBinClass), edit: Edit, act: impl FnOnce(&mut BinFacts) -> bool) {
         if !edit.additive && !self.bins.contains_key(&key) {
             return;
         }
@@ -206,7 +202,7 @@ impl CacheModel {
         let before = self.bins.get(&key).map_or(0, BinFacts::entries);
         let facts = self.bins.entry(key).or_default();
         facts.touched = self.clock;
-        act(facts);
+        self.forgot |= !act(facts);
         self.entries = (self.entries + facts.entries()).saturating_sub(before);
         if self.entries > self.max_entries.saturating_mul(2) {
             self.forget_what_exceeds();
@@ -226,6 +222,7 @@ impl CacheModel {
                 break;
             }
             self.bins.remove(&key);
+            self.forgot = true;
             self.entries = self.entries.saturating_sub(entries);
         }
     }
@@ -240,39 +237,68 @@ pub(crate) fn speaks_of_another_version(request: &Request, target: &LogicalTarge
 struct Scope<'a, 'd> {
     set: &'a CodestreamSet,
     /// Where a descriptor has no qualifier.
-    defaults: Vec<CodestreamId>,
+    defaults: Meant,
     limit: usize,
     /// The last qualifier and what it stands for; descriptors come in long runs under one.
-    expanded: Option<(CodestreamQualifier<'d>, Vec<CodestreamId>)>,
+    qualified: Option<(CodestreamQualifier<'d>, Meant)>,
+}
+
+/// The codestreams of one qualifier: those that exist, and the numbers named, for the codestreams of a model.
+struct Meant {
+    existing: Vec<CodestreamId>,
+    numbers: RangeInclusiveSet<u64>,
 }
 
 impl<'a, 'd> Scope<'a, 'd> {
     fn new(request: &Request, target: &'a LogicalTarget, limits: &Limits) -> Self {
-        let defaults = requested_codestreams(request, &target.codestreams, limits).ids;
-        Self { set: &target.codestreams, defaults, limit: limits.max_codestreams, expanded: None }
+        let existing = requested_codestreams(request, &target.codestreams, limits).ids;
+        let numbers = existing.iter().map(|id| id.0..=id.0).collect();
+        let defaults = Meant { existing, numbers };
+        Self { set: &target.codestreams, defaults, limit: limits.max_codestreams, qualified: None }
     }
 
     fn expand(&mut self, descriptor: &CacheDescriptor<'d>) -> &[CodestreamId] {
+        &self.meant(descriptor).existing
+    }
+
+    fn ranges(&mut self, descriptor: &CacheDescriptor<'d>) -> &RangeInclusiveSet<u64> {
+        &self.meant(descriptor).numbers
+    }
+
+    fn meant(&mut self, descriptor: &CacheDescriptor<'d>) -> &Meant {
         let Some(qualifier) = descriptor.codestreams else { return &self.defaults };
-        if self.expanded.as_ref().is_none_or(|(known, _)| *known != qualifier) {
+        // Compared by place, for a qualifier may be as long as the request.
+        if !self.qualified.as_ref().is_some_and(|(known, _)| known.is_same(&qualifier)) {
             let sampled = |range| SampledRange { range, factor: 1 };
             let ranges: Vec<_> = qualifier.ranges().take(self.limit).map(sampled).collect();
-            self.expanded = Some((qualifier, self.set.expand(&ranges, self.limit)));
+            let numbers = qualifier.ranges().map(|range| range.first..=range.last.unwrap_or(u64::MAX)).collect();
+            self.qualified = Some((qualifier, Meant { existing: self.set.expand(&ranges, self.limit), numbers }));
         }
-        self.expanded.as_ref().map_or(&[], |(_, ids)| ids)
+        self.qualified.as_ref().map_or(&self.defaults, |(_, meant)| meant)
     }
 }
 
-/// The class and identifiers of a descriptor; `None` for one that names precincts by where they lie.
-const fn selected(bins: &BinSelector) -> Option<(DataBinClass, IdRange)> {
-    Some(match *bins {
-        BinSelector::MainHeader => (DataBinClass::MainHeader, IdRange { first: 0, last: 0 }),
-        BinSelector::TileHeaders(ids) => (DataBinClass::TileHeader, ids),
-        BinSelector::Tiles(ids) => (DataBinClass::Tile, ids),
-        BinSelector::Precincts(ids) => (DataBinClass::Precinct, ids),
-        BinSelector::Metadata(ids) => (DataBinClass::Metadata, ids),
-        BinSelector::Implicit(_) => return None,
-    })
+/// The class of the data-bins that a descriptor speaks of.
+const fn class_of(bins: &BinSelector) -> DataBinClass {
+    match bins {
+        BinSelector::MainHeader => DataBinClass::MainHeader,
+        BinSelector::TileHeaders(_) => DataBinClass::TileHeader,
+        BinSelector::Tiles(_) => DataBinClass::Tile,
+        BinSelector::Precincts(_) | BinSelector::Implicit(_) => DataBinClass::Precinct,
+        BinSelector::Metadata(_) => DataBinClass::Metadata,
+    }
+}
+
+/// The identifiers that a descriptor names; all of them for one that names precincts by where they lie.
+const fn ids_of(bins: &BinSelector) -> IdRange {
+    match *bins {
+        BinSelector::MainHeader => IdRange { first: 0, last: 0 },
+        BinSelector::TileHeaders(ids)
+        | BinSelector::Tiles(ids)
+        | BinSelector::Precincts(ids)
+        | BinSelector::Metadata(ids) => ids,
+        BinSelector::Implicit(_) => IdRange::ALL,
+    }
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ impl ResponsePlan {
     /// # Errors
     ///
     /// - [`RequestError::Unsupported`] for fields that are not served.
+    /// - [`RequestError::LimitExceeded`] if `need` is more than the limits allow.
     /// - [`RequestError::UnsupportedMediaType`] if `type` excludes JPP-streams.
     /// - [`RequestError::RequiredPreference`] if a preference marked `/r` cannot be met.
     pub fn new(request: &Request, target: Arc<LogicalTarget>, limits: &Limits) -> Result<Self, RequestError> {
@@ -137,7 +138,7 @@ impl ResponsePlan {
         if let Some(descriptors) = request.need.take()
             && !speaks_of_another_version(&request, &target)
         {
-            need = Some(CacheModel::of_need(&descriptors, &request, &target, limits));
+            need = Some(CacheModel::of_need(&descriptors, &request, &target, limits)?);
         }
         // The model was applied before; a long one need not be kept.
         request.model = None;

@@ -61,13 +61,15 @@ impl Rule {
 }
 
 impl BinFacts {
-    /// Applies one statement about a range of data-bins.
-    pub(super) fn edit(&mut self, ids: IdRange, edit: Edit, max_rules: usize) {
+    /// Applies one statement about a range of data-bins; false if it is more than the limit allows, and something
+    /// is forgotten or passed over.
+    pub(super) fn edit(&mut self, ids: IdRange, edit: Edit, max_rules: usize) -> bool {
         match (edit.additive, edit.amount) {
             (true, Amount::Complete) => {
                 let top = self.top();
                 top.complete.insert(ids.first..=ids.last);
                 top.forget_partial(ids);
+                true
             }
             (false, Amount::Complete) => {
                 for stratum in self.older.iter_mut().chain([&mut self.top]) {
@@ -77,23 +79,29 @@ impl BinFacts {
                 if ids == IdRange::ALL {
                     *self = Self { touched: self.touched, ..Self::default() };
                 } else if self.rule_count() > 0 {
-                    self.add_rule(Rule { ids, places: None, edit }, max_rules);
+                    return self.add_rule(Rule { ids, places: None, edit }, max_rules);
                 }
+                true
             }
-            _ if ids.first == ids.last => self.top().edit_one(ids.first, edit),
+            _ if ids.first == ids.last => {
+                self.top().edit_one(ids.first, edit);
+                true
+            }
             _ => self.add_rule(Rule { ids, places: None, edit }, max_rules),
         }
     }
 
-    /// Adds a rule; beyond the limit one that adds is passed over, and one that takes away empties the table.
-    pub(super) fn add_rule(&mut self, rule: Rule, max_rules: usize) {
+    /// Adds a rule; beyond the limit one that adds is passed over, one that takes away empties the table, and the
+    /// answer is false.
+    pub(super) fn add_rule(&mut self, rule: Rule, max_rules: usize) -> bool {
         if self.rule_count() >= max_rules {
             if !rule.edit.additive {
                 *self = Self { touched: self.touched, ..Self::default() };
             }
-            return;
+            return false;
         }
         self.top.rules.push(rule);
+        true
     }
 
     /// What is held of one data-bin.
@@ -189,7 +197,10 @@ impl Stratum {
         } else if ids == IdRange::ALL {
             self.partial.clear();
         } else {
-            self.partial.retain(|&id, _| !ids.contains(id));
+            // A million ranges may come upon a million entries: only those inside are visited.
+            while let Some((&id, _)) = self.partial.range(ids.first..=ids.last).next() {
+                self.partial.remove(&id);
+            }
         }
     }
 }

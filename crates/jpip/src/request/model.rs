@@ -108,6 +108,11 @@ impl<'a> CodestreamQualifier<'a> {
         text.split(|byte| b";,".contains(byte)).filter_map(|range| UintRange::scan(&mut Scanner::new(range)))
     }
 
+    /// Whether both are the same bytes of one request; two that merely read alike are not.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.text, other.text)
+    }
+
     fn check(text: &'a [u8]) -> Option<Self> {
         let valid = |range: &[u8]| {
             let mut scanner = Scanner::new(range);

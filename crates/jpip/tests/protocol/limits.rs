@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use codestream::testkit::tiny_codestream;
-use jpip::{CacheModel, CodestreamId, CodestreamSet, EorReason, metadata};
+use jpip::{CacheModel, CodestreamId, CodestreamSet, EorReason, RequestError, metadata};
 
 use super::pair::*;
 
@@ -74,4 +74,17 @@ fn a_plan_that_was_not_polled_says_so() {
     server.open_all(&mut plan, &mut index);
     let model = CacheModel::new(&server.limits);
     assert_eq!(plan.next(&model, &index, 100).err(), Some(PlanError::NotPolled));
+}
+
+#[test]
+fn a_need_beyond_the_limits_is_refused_rather_than_shortened() {
+    let server = server(&tiny_codestream().size(64, 64).levels(2).precincts(&[(4, 4)]));
+    let need = |count: usize| {
+        let list: Vec<_> = (0..count).map(|n| format!("t0r{n}p0")).collect();
+        server.plan(&format!("fsiz=64,64&need={}", list.join(",")), &CacheModel::new(&server.limits))
+    };
+    let most = server.limits.max_model_rules;
+    assert_eq!(need(most).unwrap().messages().len(), 3, "three levels, one precinct each");
+    let error = need(most + 1).err().unwrap();
+    assert_eq!(error, RequestError::LimitExceeded { field: "need", limit: most });
 }

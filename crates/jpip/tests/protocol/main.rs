@@ -11,6 +11,7 @@
 mod cache;
 mod delivery;
 mod fields;
+mod hostile;
 mod limits;
 mod pair;
 mod pixels;
