@@ -208,7 +208,7 @@ fn read_through(
             check_name(name.ok_or(NameError::Missing)?)?;
             let index = index_file(storage, object.key(), &object, content).map_err(|failure| match failure {
                 IndexFailure::Object(reason) => IngestError::NoCodestream(reason),
-                IndexFailure::Store(error) => error.into(),
+                IndexFailure::Store(error) | IndexFailure::Write(error) => error.into(),
             })?;
             Found::File(Box::new(index))
         }

@@ -229,8 +229,9 @@ impl Worker {
                 tracing::warn!(object.key = %key, %reason, "not servable");
                 Ok(self.inner.catalog.set_unservable(key, reason).await?)
             }
-            // No room, or nothing is taken any more: says nothing of this object.
-            Err(IndexFailure::Store(error @ (StorageError::Full | StorageError::Broken))) => Err(error.into()),
+            // Says nothing of this object.
+            Err(IndexFailure::Write(error)) => Err(error.into()),
+            Err(IndexFailure::Store(error)) if error.is_of_the_process() => Err(error.into()),
             Err(IndexFailure::Store(error)) => {
                 tracing::error!(object.key = %key, %error, "the stored bytes cannot be read");
                 let reason = Reason::new(ReasonKind::Failed, "the stored bytes cannot be read");
@@ -245,10 +246,12 @@ impl Worker {
             let storage = self.inner.storage.clone();
             let work = move || {
                 let index = index_stored(&storage, key)?;
-                store(&storage, key, index).map_err(IndexFailure::from)
+                store(&storage, key, index).map_err(IndexFailure::Write)
             };
             match tokio::task::spawn_blocking(work).await {
-                Ok(Err(IndexFailure::Store(StorageError::Io(_)))) if tried < READS => {
+                Ok(Err(IndexFailure::Store(StorageError::Io(_)) | IndexFailure::Write(StorageError::Io(_))))
+                    if tried < READS =>
+                {
                     tried += 1;
                     tokio::time::sleep(READ_AGAIN).await;
                 }

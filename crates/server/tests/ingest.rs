@@ -301,6 +301,18 @@ async fn a_lost_object_fails_alone() {
     assert_eq!(house.indexed("2.25.1").await.state, State::Indexed, "coming again mends it");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_cannot_be_written_does_not_condemn_the_object() {
+    let house = House::new().await;
+    house.take(&dicom("2.25.10", &[tiny_codestream().build()]), None).await.unwrap();
+    std::fs::remove_dir(house.data.tmp()).unwrap();
+    house.worker.ensure_indexed(&house.target("2.25.10").await).await.unwrap_err();
+    let row = house.target("2.25.10").await;
+    assert_eq!((row.state, row.reason), (State::Stored, None));
+    std::fs::create_dir(house.data.tmp()).unwrap();
+    assert_eq!(house.indexed("2.25.10").await.state, State::Indexed);
+}
+
 fn stored_objects(house: &House) -> usize {
     let list = |path: std::path::PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     list(house.data.objects()).flat_map(list).flat_map(list).count()

@@ -3,6 +3,7 @@
 use std::io;
 
 use codestream::Family;
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// A failure of the store; says nothing of what the bytes mean.
@@ -38,6 +39,15 @@ impl StorageError {
             Self::Full | Self::Broken | Self::Missing | Self::Io(_) => Family::Unavailable,
         }
     }
+
+    /// Whether it is what this process lacks that was in the way (descriptors, memory, permission): other bytes would
+    /// have fared no better.
+    #[must_use]
+    pub fn is_of_the_process(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM];
+        error.raw_os_error().is_some_and(|found| lacks.iter().any(|errno| errno.raw_os_error() == found))
+    }
 }
 
 impl From<io::Error> for StorageError {
@@ -47,5 +57,17 @@ impl From<io::Error> for StorageError {
             io::ErrorKind::NotFound => Self::Missing,
             _ => Self::Io(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f8_a_lack_of_descriptors_is_told_from_a_failing_disk() {
+        let of = |errno: Errno| StorageError::from(io::Error::from(errno)).is_of_the_process();
+        assert!(of(Errno::MFILE) && of(Errno::NFILE) && of(Errno::ACCESS));
+        assert!(!of(Errno::IO) && !of(Errno::NOENT));
     }
 }

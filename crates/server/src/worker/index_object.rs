@@ -27,8 +27,10 @@ pub(crate) struct NewIndex {
 pub(crate) enum IndexFailure {
     /// The object cannot be served.
     Object(Reason),
-    /// The store failed; the object may be as good as any.
+    /// The object could not be read.
     Store(StorageError),
+    /// The index could not be written, which says nothing of the object.
+    Write(StorageError),
 }
 
 impl From<StorageError> for IndexFailure {
@@ -146,7 +148,7 @@ impl<'a> Work<'a> {
         Ok(Self {
             object,
             limits: Limits::default(),
-            writer: IndexWriter::new(storage.new_temp_index()?).map_err(write_failure)?,
+            writer: IndexWriter::new(storage.new_temp_index().map_err(IndexFailure::Write)?).map_err(write_failure)?,
             findings: Findings::default(),
             called,
             first,
@@ -266,7 +268,8 @@ fn failure(error: ParseError) -> IndexFailure {
 
 fn write_failure(error: IndexError) -> IndexFailure {
     match error {
-        IndexError::Write(error) | IndexError::Codestream(ParseError::Source(error)) => error.into(),
+        IndexError::Write(error) => IndexFailure::Write(error.into()),
+        IndexError::Codestream(ParseError::Source(error)) => error.into(),
         other => IndexFailure::Object(reason_of(other.family(), other.to_string())),
     }
 }
