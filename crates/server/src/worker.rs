@@ -53,6 +53,7 @@ struct Inner {
     single: SingleFlight,
     due: Notify,
     stopping: AtomicBool,
+    put_off: AtomicBool,
 }
 
 /// The node that jobs are claimed for; a SQLite catalog has only one.
@@ -83,6 +84,7 @@ impl Worker {
             single: SingleFlight::default(),
             due: Notify::new(),
             stopping: AtomicBool::new(false),
+            put_off: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -96,6 +98,12 @@ impl Worker {
     /// Says that a job was queued.
     pub fn wake(&self) {
         self.inner.due.notify_one();
+    }
+
+    /// Whether a job had to be put off since the start, for a reason outside of its object.
+    #[must_use]
+    pub fn has_put_off(&self) -> bool {
+        self.inner.put_off.load(Ordering::Acquire)
     }
 
     /// Begins no more work and waits for what runs. Jobs that are not done stay in the queue.
@@ -172,6 +180,7 @@ impl Worker {
             tokio::spawn(async move {
                 if let Err(error) = worker.index_with(job.object_key, permit).await {
                     tracing::error!(object.key = %job.object_key, %error, "a job is put off");
+                    worker.inner.put_off.store(true, Ordering::Release);
                     tokio::time::sleep(BACK_OFF).await;
                     if let Err(error) = worker.inner.catalog.release_job(job.id).await {
                         tracing::error!(object.key = %job.object_key, %error, "a job waits for the next start");

@@ -1,6 +1,7 @@
 //! `precinct import` into a data directory: exit status, names, what is said.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -94,4 +95,38 @@ fn a_store_that_is_the_data_directory_by_another_path_is_not_locked_twice() {
         assert!(done.status.success() && out.contains(status), "{store}: {out}{err}");
     }
     assert!(!folder.path().join("data/data").exists());
+}
+
+#[test]
+fn the_data_directory_is_not_imported_into_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.j2k"), tiny_codestream().build()).unwrap();
+    for said in ["1 imported\n", "0 imported, 1 already there\n"] {
+        let done =
+            Command::new(env!("CARGO_BIN_EXE_precinct")).current_dir(folder.path()).args(["import", "."]).output();
+        let done = done.unwrap();
+        assert_eq!((done.status.code(), String::from_utf8(done.stdout).unwrap().as_str()), (Some(0), said));
+    }
+}
+
+#[test]
+fn a_server_that_says_yes_to_anything_has_taken_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("x.j2k");
+    fs::write(&image, tiny_codestream().build()).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut request = vec![0; 64 * 1024];
+        let _ = socket.read(&mut request).unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").unwrap();
+        let _ = socket.read(&mut request);
+    });
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_precinct")).args(["import", "--to", &base]).arg(&image).output().unwrap();
+    answering.join().unwrap();
+    let err = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{err}");
+    assert!(err.contains("does not answer as a precinct server"), "{err}");
 }

@@ -6,9 +6,9 @@ mod walk;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -52,6 +52,9 @@ const NOTHING_DONE: u8 = 2;
 /// How often the rest of the index jobs is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Index jobs that had to be put off, for want of room perhaps, are waited for no longer than this.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Imports what the arguments name; see [`ImportArgs`] for the exit status.
 ///
 /// # Errors
@@ -79,22 +82,27 @@ async fn import(args: &ImportArgs) -> anyhow::Result<Tally> {
     // A data directory that a server holds is refused before a large folder is walked.
     if let Some(base) = &args.to {
         let sink = RemoteSink::new(base)?;
-        let (mut tally, files) = begin(tokio::task::spawn_blocking(move || walk::find(&paths)).await?);
+        let (mut tally, files) = begin(tokio::task::spawn_blocking(move || walk::find(&paths, &[])).await?);
         send(&sink, &mut tally, &files).await?;
         return Ok(tally);
     }
-    let sink = LocalSink::open(&args.data.settle()?).await?;
-    let (mut tally, files) = begin(tokio::task::spawn_blocking(move || walk::find(&paths)).await?);
+    let settings = args.data.settle()?;
+    let sink = LocalSink::open(&settings).await?;
+    let ours: Vec<_> = settings.store.into_iter().chain([settings.data]).collect();
+    let (mut tally, files) = begin(tokio::task::spawn_blocking(move || walk::find(&paths, &ours)).await?);
     let bar = progress(files.len() as u64);
     for file in &files {
         bar.set_message(shown(file));
         let taken = sink.take(&file.path, file.name.as_deref()).await;
         tally.count(&bar, file, taken);
     }
-    let waited = wait_for_indexes(&sink, &bar).await;
+    let left = wait_for_indexes(&sink, &bar).await;
     bar.finish_and_clear();
     sink.close().await;
-    waited?;
+    if let Some(why) = left {
+        // What was taken is durable all the same: this is no reason to import it once more.
+        eprintln!("precinct: {why}; the next start indexes what is left");
+    }
     Ok(tally)
 }
 
@@ -127,12 +135,22 @@ async fn send(sink: &RemoteSink, tally: &mut Tally, files: &[Candidate]) -> anyh
     Ok(())
 }
 
-/// Waits until a server that is started next answers at once.
-async fn wait_for_indexes(sink: &LocalSink, bar: &ProgressBar) -> anyhow::Result<()> {
+/// Waits until a server that is started next answers at once; returns why that will not be so.
+async fn wait_for_indexes(sink: &LocalSink, bar: &ProgressBar) -> Option<String> {
+    let (mut last, mut since) = (0, Instant::now());
     loop {
-        let jobs = sink.catalog().counts().await.context("the catalog does not answer")?.jobs;
+        let jobs = match sink.catalog().counts().await {
+            Ok(counts) => counts.jobs,
+            Err(error) => return Some(error.to_string()),
+        };
         if jobs == 0 {
-            return Ok(());
+            return None;
+        }
+        if jobs != last {
+            (last, since) = (jobs, Instant::now());
+        }
+        if sink.has_put_off() && since.elapsed() > PATIENCE {
+            return Some(format!("{jobs} objects could not be indexed now"));
         }
         bar.set_message(format!("indexing, {jobs} to go"));
         tokio::time::sleep(LOOK).await;
@@ -158,7 +176,8 @@ impl Tally {
             Taken::Replaced => self.replaced += 1,
             Taken::Duplicate => self.duplicate += 1,
             Taken::Refused(reason) => {
-                bar.suspend(|| eprintln!("{}: refused: {reason}", file.path.display()));
+                let about_name = if file.name.is_none() { " (the name of the file is not UTF-8)" } else { "" };
+                bar.suspend(|| eprintln!("{}: refused: {reason}{about_name}", file.path.display()));
                 self.refused += 1;
             }
         }

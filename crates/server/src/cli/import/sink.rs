@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use catalog::Catalog;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::CONTENT_LENGTH;
@@ -67,6 +67,11 @@ impl LocalSink {
 
     pub(super) const fn catalog(&self) -> &Catalog {
         &self.stored.catalog
+    }
+
+    /// Whether an index could not be made for a reason outside of its object.
+    pub(super) fn has_put_off(&self) -> bool {
+        self.worker.has_put_off()
     }
 
     pub(super) async fn close(self) {
@@ -140,9 +145,11 @@ impl RemoteSink {
         let status = response.status();
         let answer: Answer = response.json().await.unwrap_or_default();
         Ok(match (status, answer.outcome.as_deref()) {
-            (StatusCode::OK, _) => Taken::Duplicate,
+            (StatusCode::OK, Some("duplicate")) => Taken::Duplicate,
             (StatusCode::CREATED, Some("replaced")) => Taken::Replaced,
-            (StatusCode::CREATED, _) => Taken::Inserted,
+            (StatusCode::CREATED, Some("inserted")) => Taken::Inserted,
+            // Many a server says 200 to anything; nothing was stored there.
+            _ if status.is_success() => bail!("{} does not answer as a precinct server does", self.base),
             _ => {
                 let words = answer.detail.or(answer.title).unwrap_or_default();
                 Taken::Refused(format!("{words} ({status})").trim_start().to_owned())

@@ -30,12 +30,13 @@ pub(super) struct Found {
 const PROMISES: [&str; 12] = ["dcm", "dicom", "jp2", "jpx", "jpf", "jph", "j2k", "j2c", "jpc", "jhc", "j2h", "jpm"];
 
 /// Finds the files; folders are walked to their ends, sorted by name. A folder that several links lead to, itself
-/// perhaps, is walked once.
-pub(super) fn find(arguments: &[PathBuf]) -> Found {
+/// perhaps, is walked once, and those of `ours` (where imported files are kept) not at all.
+pub(super) fn find(arguments: &[PathBuf], ours: &[PathBuf]) -> Found {
     let mut found = Found::default();
+    let ours: HashSet<_> = ours.iter().filter_map(|folder| Some(identity(&fs::metadata(folder).ok()?))).collect();
     for argument in arguments {
         match fs::metadata(argument) {
-            Ok(metadata) if metadata.is_dir() => walk(argument, &metadata, &mut found),
+            Ok(metadata) if metadata.is_dir() => walk(argument, &metadata, &ours, &mut found),
             Ok(metadata) if metadata.is_file() => {
                 let name = argument.file_name().and_then(|name| name.to_str()).map(str::to_owned);
                 found.files.push(Candidate { path: argument.clone(), name });
@@ -50,9 +51,13 @@ pub(super) fn find(arguments: &[PathBuf]) -> Found {
     found
 }
 
-fn walk(top: &Path, metadata: &Metadata, found: &mut Found) {
-    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
-    let mut seen = HashSet::from([identity(metadata)]);
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn walk(top: &Path, metadata: &Metadata, ours: &HashSet<(u64, u64)>, found: &mut Found) {
+    let mut seen = ours.clone();
+    seen.insert(identity(metadata));
     // What is still to be visited, the next one last.
     let mut waiting = vec![top.to_owned()];
     while let Some(path) = waiting.pop() {
@@ -117,11 +122,12 @@ mod tests {
         symlink(&top, top.join("b/loop")).unwrap();
         symlink(top.join("b/c"), top.join("zz")).unwrap();
         symlink("nowhere", top.join("dangling")).unwrap();
-        let found = find(&[top.clone(), top.join("z"), folder.path().join("missing")]);
+        let found = find(&[top.clone(), top.join("z"), folder.path().join("missing")], &[]);
         let names: Vec<_> = found.files.iter().map(|file| file.name.as_deref().unwrap()).collect();
         assert_eq!(names, ["a", "b/a", "b/c/1", "empty.JP2", "z", "z"]);
         assert_eq!(found.passed_over, 2);
         assert_eq!(found.unreadable.len(), 1);
         assert_eq!(found.unreadable[0].0, folder.path().join("missing"));
+        assert_eq!(find(&[top.clone()], &[top.join("b"), top.join("none")]).files.len(), 4);
     }
 }
