@@ -128,6 +128,6 @@ mod tests {
         assert_eq!(found.passed_over, 2);
         assert_eq!(found.unreadable.len(), 1);
         assert_eq!(found.unreadable[0].0, folder.path().join("missing"));
-        assert_eq!(find(&[top.clone()], &[top.join("b"), top.join("none")]).files.len(), 4);
+        assert_eq!(find(std::slice::from_ref(&top), &[top.join("b"), top.join("none")]).files.len(), 4);
     }
 }
