@@ -12,6 +12,7 @@ pub(crate) enum Change {
     SetUnservable { key: ObjectKey, reason: Reason },
     ClaimJobs { kind: JobKind, node: String, limit: u32, now: i64 },
     ReleaseJob { id: i64 },
+    ReleaseClaimed { node: String },
     RequeueClaimed { node: String },
     GiveUpJobs { attempts: u32, reason: Reason },
 }

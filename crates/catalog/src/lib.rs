@@ -134,6 +134,16 @@ impl Catalog {
         self.make(Change::ReleaseJob { id }).await.map(drop)
     }
 
+    /// As [`Catalog::release_job`], for all that this node has claimed and none of which it works on; returns their
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn release_claimed(&self, node: &str) -> Result<u64, CatalogError> {
+        self.changed(Change::ReleaseClaimed { node: node.to_owned() }).await
+    }
+
     /// Puts all that this node had claimed back into the queue, as after a crash; returns their number.
     ///
     /// # Errors

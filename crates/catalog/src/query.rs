@@ -65,6 +65,10 @@ pub(crate) const RELEASE_JOB: &str = "
     UPDATE jobs SET claimed_by = NULL, claimed_at = NULL, attempts = attempts - 1
     WHERE id = $1 AND claimed_by IS NOT NULL";
 
+/// As above, for all that a node has claimed.
+pub(crate) const RELEASE_CLAIMED: &str = "
+    UPDATE jobs SET claimed_by = NULL, claimed_at = NULL, attempts = attempts - 1 WHERE claimed_by = $1";
+
 /// Puts all that a node has claimed back into the queue.
 pub(crate) const REQUEUE_CLAIMED: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by = $1";
 

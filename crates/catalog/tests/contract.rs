@@ -105,6 +105,8 @@ async fn a_claimed_job_comes_back_after_a_crash_and_is_given_up_in_the_end(catal
         let jobs = catalog.claim_jobs(JobKind::Index, "n", 1).await.unwrap();
         assert_eq!(jobs[0].attempts, attempt);
         assert_eq!(catalog.requeue_claimed("another node").await, Ok(0));
+        assert_eq!(catalog.release_claimed("n").await, Ok(1), "an orderly end does not count");
+        assert_eq!(catalog.claim_jobs(JobKind::Index, "n", 1).await.unwrap()[0].attempts, attempt);
         assert_eq!(catalog.requeue_claimed("n").await, Ok(1));
     }
     assert_eq!(catalog.give_up_jobs(3, reason).await, Ok(1));

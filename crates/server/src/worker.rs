@@ -115,6 +115,10 @@ impl Worker {
             permits.forget();
         }
         self.inner.permits.close();
+        // Those that were put off, or never got their turn: an orderly end must not count as one of their attempts.
+        if let Err(error) = self.inner.catalog.release_claimed(NODE).await {
+            tracing::error!(%error, "jobs wait for the next start");
+        }
     }
 
     /// The target as it is once indexing has been tried: indexed or unservable. Who asks while the index is being made

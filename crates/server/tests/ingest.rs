@@ -313,6 +313,20 @@ async fn an_index_that_cannot_be_written_does_not_condemn_the_object() {
     assert_eq!(house.indexed("2.25.10").await.state, State::Indexed);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_put_off_is_as_new_after_an_orderly_end() {
+    let house = House::new().await;
+    house.take(&dicom("2.25.10", &[tiny_codestream().build()]), None).await.unwrap();
+    std::fs::remove_dir(house.data.tmp()).unwrap();
+    house.worker.start();
+    while !house.worker.has_put_off() {
+        tokio::task::yield_now().await;
+    }
+    house.worker.stop().await;
+    let jobs = house.catalog.claim_jobs(catalog::JobKind::Index, "local", 9).await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.attempts).collect::<Vec<_>>(), [1]);
+}
+
 fn stored_objects(house: &House) -> usize {
     let list = |path: std::path::PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     list(house.data.objects()).flat_map(list).flat_map(list).count()

@@ -31,6 +31,7 @@ pub(super) async fn apply(connection: &mut SqliteConnection, change: &Change) ->
             Ok(Answer::Jobs(jobs))
         }
         Change::ReleaseJob { id } => run(connection, sqlx::query(query::RELEASE_JOB).bind(id)).await,
+        Change::ReleaseClaimed { node } => run(connection, sqlx::query(query::RELEASE_CLAIMED).bind(node)).await,
         Change::RequeueClaimed { node } => run(connection, sqlx::query(query::REQUEUE_CLAIMED).bind(node)).await,
         Change::GiveUpJobs { attempts, reason } => {
             let worn = sqlx::query(query::WORN_JOBS).bind(i64::from(*attempts)).fetch_all(&mut *connection).await?;
