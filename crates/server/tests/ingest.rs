@@ -138,6 +138,37 @@ async fn c_14_the_same_bytes_again_are_a_duplicate_with_the_tid() {
     assert_eq!(stored_objects(&house), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_once_one_is_first_and_what_a_row_names_is_there() {
+    let house = House::new().await;
+    // Twice each of 8 contents under one UID, and of 8 files under one name.
+    let taken = (0..32u64).map(|n| {
+        let (storage, ingest) = (house.storage.clone(), house.ingest.clone());
+        let image = tiny_codestream().seed(n / 4).build();
+        let bytes = if n % 2 == 0 { dicom("2.25.10", &[image]) } else { image };
+        tokio::spawn(async move {
+            let mut temp = storage.new_temp(1 << 30).unwrap();
+            temp.write_all(&bytes).await.unwrap();
+            (n % 2 == 0, ingest.ingest(temp, Some("x.j2k")).await.unwrap())
+        })
+    });
+    let mut outcomes = Vec::new();
+    for task in taken.collect::<Vec<_>>() {
+        outcomes.push(task.await.unwrap());
+    }
+    let count = |dicom, outcome| outcomes.iter().filter(|(is, took)| (*is, took.outcome) == (dicom, outcome)).count();
+    assert_eq!([Outcome::Inserted, Outcome::Duplicate, Outcome::Conflict].map(|what| count(true, what)), [1, 1, 14]);
+    assert_eq!(count(false, Outcome::Inserted), 1);
+    assert_eq!(count(false, Outcome::Replaced) + count(false, Outcome::Duplicate), 15);
+    let file = house.target("x.j2k").await;
+    assert!(outcomes.iter().any(|(_, took)| took.tid.as_deref() == Some(&file.index.as_ref().unwrap().tid)));
+    for row in [file, house.indexed("2.25.10").await] {
+        assert_eq!(row.state, State::Indexed);
+        assert_eq!(house.storage.open_object(&row.object_key).unwrap().read_blocking(&[0..2]).unwrap().len(), 1);
+    }
+    assert!(house.is_tidy());
+}
+
 #[tokio::test]
 async fn objects_without_jpeg_2000_are_kept_with_the_reason() {
     let house = House::new().await;
