@@ -209,14 +209,15 @@ impl CacheModel {
         }
     }
 
-    /// Drops whole tables, the longest untouched first, until the rest is well below the limit.
+    /// Drops whole tables, the longest untouched first and those of precincts before the small ones of headers and
+    /// metadata, until the rest is well below the limit.
     fn forget_what_exceeds(&mut self) {
         if self.entries <= self.max_entries {
             return;
         }
         let goal = self.max_entries / 8 * 7;
         let mut tables: Vec<_> = self.bins.iter().map(|(key, facts)| (facts.touched, *key, facts.entries())).collect();
-        tables.sort_unstable_by_key(|(touched, ..)| *touched);
+        tables.sort_unstable_by_key(|(touched, (_, class), _)| (*class != DataBinClass::Precinct, *touched));
         for (_, key, entries) in tables {
             if self.entries <= goal {
                 break;

@@ -4,6 +4,7 @@
 //! from the lowest, then components, then tiles and precincts by position. It is walked by counters; what a
 //! tile-component contributes is worked out when the walk comes to it and kept while there is room.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -52,7 +53,12 @@ pub(super) struct ImageCursor {
     /// Highest resolution level and number of slots met so far; final once the first sweep over the tiles is.
     top_resolution: u8,
     slots: u16,
+    /// Slot and position from which on precincts are delivered with all of their layers.
+    whole_from: Option<(u16, Position)>,
 }
+
+/// Resolution level, component, tile and precinct: where a sweep over the codestream stands.
+type Position = (u8, u16, u32, u64);
 
 /// The bytes that one step of the walk delivers of one precinct data-bin.
 #[derive(Debug, Clone, Default)]
@@ -138,6 +144,30 @@ impl ImageCursor {
         }
     }
 
+    /// From here on, each precinct goes out with all the layers that are left of it.
+    pub(super) fn deliver_whole(&mut self) {
+        if self.whole_from.is_none() {
+            self.whole_from = Some((self.slot, self.position()));
+        }
+    }
+
+    /// The layers that the present visit delivers of a precinct that has so many.
+    pub(super) fn layers(&self, layers: u16) -> Range<u16> {
+        let of_slot = slot_layers(layers, self.slot);
+        let Some((slot, position)) = self.whole_from.filter(|_| !of_slot.is_empty()) else { return of_slot };
+        // What came before the change in its sweep is completed in the next one.
+        let last_visit = if self.position() < position { slot.saturating_add(1) } else { slot };
+        match self.slot.cmp(&last_visit) {
+            Ordering::Less => of_slot,
+            Ordering::Equal => of_slot.start..layers,
+            Ordering::Greater => 0..0,
+        }
+    }
+
+    const fn position(&self) -> Position {
+        (self.resolution, self.component, self.tile, self.precinct)
+    }
+
     /// On to the next tile of the sweep; false when the codestream is done.
     pub(super) fn next_tile(&mut self, tiles: u32, components: u16) -> bool {
         self.precinct = 0;
@@ -167,17 +197,17 @@ impl ImageCursor {
     }
 }
 
-/// The packets that slot `slot` of a precinct delivers, at most `max_layers` of the bin's layers.
+/// The packets that one visit of a precinct delivers: the layers `wanted` of `layers`, at most `max_layers`.
 ///
 /// A packet so short that a message head would cost as much goes out with the one before it. `None` if the
-/// slot has nothing of this precinct. An absent packet ends the data-bin, whatever comes after it.
+/// visit brings nothing of this precinct. An absent packet ends the data-bin, whatever comes after it.
 pub(super) fn precinct_slice(
     layers: u16,
-    slot: u16,
+    wanted: Range<u16>,
     max_layers: u16,
     packet: impl Fn(u16) -> Result<SmallVec<[Span; 2]>, OpenError>,
 ) -> Result<Option<PrecinctSlice>, OpenError> {
-    let wanted = slot_layers(layers, slot);
+    let is_first = wanted.start == 0;
     let limit = layers.min(max_layers);
     if wanted.is_empty() || wanted.start >= limit {
         return Ok(None);
@@ -200,7 +230,7 @@ pub(super) fn precinct_slice(
         if layer >= wanted.end && !is_carried {
             break;
         }
-        let is_inside = if slot == 0 { true } else { layer >= wanted.start && (began || !is_carried) };
+        let is_inside = if is_first { true } else { layer >= wanted.start && (began || !is_carried) };
         if is_inside {
             if !began {
                 (slice.start, began) = (at, true);
@@ -211,8 +241,8 @@ pub(super) fn precinct_slice(
         slice.layer_ends.push(at);
         layer += 1;
     }
-    // The end of an empty data-bin is told once, in the first slot.
-    if !began && slot > 0 {
+    // The end of an empty data-bin is told once, at the first visit.
+    if !began && !is_first {
         return Ok(None);
     }
     slice.end = at;
@@ -275,7 +305,7 @@ mod tests {
         };
         let mut found = Vec::new();
         for slot in 0..slot_count(layers) {
-            if let Some(slice) = precinct_slice(layers, slot, max_layers, packet).unwrap() {
+            if let Some(slice) = precinct_slice(layers, slot_layers(layers, slot), max_layers, packet).unwrap() {
                 let len: u64 = slice.parts.iter().map(Part::len).sum();
                 assert_eq!(len, slice.end - slice.start);
                 found.push((slice.start, slice.end, slice.ends));

@@ -221,6 +221,9 @@ impl ResponsePlan {
             let range = window.range(cursor.resolution);
             let mut run = 0u32;
             while let Some((range, sequence)) = range.and_then(|r| Some((r, r.nth_sequence(cursor.precinct)?))) {
+                if self.is_record_filling(model) {
+                    cursor.deliver_whole();
+                }
                 let at = Precinct {
                     tile,
                     sequence,
@@ -250,6 +253,13 @@ impl ResponsePlan {
         };
         self.leave_or_stay(n, cursor, goes_on);
         Ok(Step::On)
+    }
+
+    /// Whether the cache model will soon hold as many partly delivered precincts as it may. A window of more would
+    /// be forgotten and sent again for ever; completed precincts take up next to nothing.
+    const fn is_record_filling(&self, model: &CacheModel) -> bool {
+        let most = self.limits.max_model_entries / 4 * 3;
+        self.keeps_record && model.entries().saturating_add(self.delivered.entries()) >= most
     }
 
     fn leave_or_stay(&mut self, n: usize, cursor: ImageCursor, goes_on: bool) {
@@ -291,7 +301,9 @@ impl ResponsePlan {
         let first = at.sequence.saturating_mul(u64::from(layers));
         let packet = |layer: u16| codestream.packet(at.tile, component, first + u64::from(layer), index);
         let max_layers = self.request.layers.map_or(u16::MAX, |max| u16::try_from(max).unwrap_or(u16::MAX));
-        let Some(mut slice) = precinct_slice(layers, at.cursor.slot, max_layers, packet)? else { return nothing };
+        let Some(mut slice) = precinct_slice(layers, at.cursor.layers(layers), max_layers, packet)? else {
+            return nothing;
+        };
         let speaks_of_layers =
             matches!(held, Held::Statements(_)) || wanted.as_ref().is_some_and(|w| *w != Held::Complete);
         let (mut bytes, mut complete) = (0, false);

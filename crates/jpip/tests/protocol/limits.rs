@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use codestream::testkit::tiny_codestream;
+use codestream::testkit::{Order, tiny_codestream};
 use jpip::{CacheModel, CodestreamId, CodestreamSet, EorReason, RequestError, metadata};
 
 use super::pair::*;
@@ -87,4 +87,50 @@ fn a_need_beyond_the_limits_is_refused_rather_than_shortened() {
     assert_eq!(need(most).unwrap().messages().len(), 3, "three levels, one precinct each");
     let error = need(most + 1).err().unwrap();
     assert_eq!(error, RequestError::LimitExceeded { field: "need", limit: most });
+}
+
+#[test]
+fn a_model_that_is_full_forgets_precincts_before_headers() {
+    let mut server = server(&tiny_codestream().size(64, 64).levels(2).precincts(&[(3, 3)]).layers(3).empty_packets(0));
+    server.limits.max_model_entries = 20;
+    let mut model = CacheModel::new(&server.limits);
+    let (_, end) = server.in_session("fsiz=64,64", &mut model);
+    assert_eq!(end, EorReason::ImageDone, "all of it was sent, whatever the model can hold");
+}
+
+#[test]
+fn a_window_of_more_precincts_than_the_model_holds_is_delivered_all_the_same() {
+    let mut server = server(&tiny_codestream().size(64, 64).levels(2).precincts(&[(3, 3)]).layers(3).empty_packets(0));
+    server.limits.max_model_entries = 40;
+    let mut model = CacheModel::new(&server.limits);
+    let (mut store, mut held) = (new_store(), BTreeMap::new());
+    for round in 0.. {
+        assert!(round < 200, "no progress");
+        let (body, end) = server.in_session("fsiz=64,64&len=700", &mut model);
+        check_growth(&body, &mut held);
+        receive(&mut store, &body);
+        assert!(model.entries() <= 40);
+        if end != EorReason::ByteLimit {
+            break;
+        }
+    }
+    server.check_precincts(&store, CodestreamId(0));
+}
+
+#[test]
+fn a_response_that_fills_the_model_repeats_nothing_and_misses_nothing() {
+    for most in 8..90 {
+        for tiles in [1, 2] {
+            let codestream =
+                tiny_codestream().size(64, 64).tiles(tiles, 1).components(2).levels(2).precincts(&[(4, 4)]);
+            let mut server = server(&codestream.layers(4).tile_coding(0, Order::Rpcl, 3, 1, &[(4, 4)]));
+            server.limits.max_model_entries = most;
+            let mut store = new_store();
+            let (body, end) = server.in_session("fsiz=64,64", &mut CacheModel::new(&server.limits));
+            check_growth(&body, &mut BTreeMap::new());
+            receive(&mut store, &body);
+            server.check_precincts(&store, CodestreamId(0));
+            assert_eq!(end, EorReason::ImageDone, "{most} {tiles}");
+        }
+    }
 }
