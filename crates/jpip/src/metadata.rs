@@ -6,9 +6,9 @@
 //! likewise, so that bin 0 stays small. Index boxes are left out: they speak of offsets that no client has.
 
 use bytes::{BufMut, Bytes};
-use codestream::Extent;
 use codestream::boxes::BoxHeader;
 use codestream::jp2::Jp2File;
+use codestream::{Extent, FrameExtents};
 
 use crate::target::{MetadataBin, MetadataBins, Part};
 
@@ -58,6 +58,7 @@ pub fn for_file(file: &Jp2File) -> MetadataBins {
             (_, Some(codestream)) => {
                 root.push(Part::Inline(Placeholder::codestreams(header, u64::from(codestream), 1).encode()));
             }
+            (b"j2cx", None) => root.push(Part::Inline(multiple_codestreams(file, header).encode())),
             // Media data hold codestream bytes that the fragment tables name; nothing to hand out as metadata.
             (b"mdat" | b"jp2c" | b"ftbl", None) => root.push(Part::Inline(Placeholder::closed(header).encode())),
             (kind, None) if is_own_bin(kind, header.contents) => {
@@ -109,6 +110,18 @@ pub fn for_frames(image: &ImagePresentation) -> MetadataBins {
     let (first, count) = if image.frames > 1 { (1, image.frames) } else { (0, 1) };
     file.extend(Placeholder { original, access: Access::Codestreams { first, count } }.encode());
     MetadataBins { bins: vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }] }
+}
+
+/// The placeholder of a multiple codestream box, whose codestreams are numbered one after the other.
+fn multiple_codestreams(file: &Jp2File, header: &BoxHeader) -> Placeholder {
+    let lies_inside = |extents: &FrameExtents| {
+        let first = extents.extents().first();
+        first.is_some_and(|first| header.contents.offset <= first.offset && first.end() <= header.contents.end())
+    };
+    let first = file.codestreams.iter().position(lies_inside);
+    let last = file.codestreams.iter().rposition(lies_inside);
+    let Some((first, last)) = first.zip(last) else { return Placeholder::closed(header) };
+    Placeholder::codestreams(header, first as u64, u32::try_from(last - first + 1).unwrap_or(u32::MAX))
 }
 
 /// A placeholder box [15444-9 A.3.6.3].
@@ -223,6 +236,8 @@ const MAX_INLINE: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use codestream::testkit::files::{boxed, jp2_file};
+
     use super::*;
 
     fn header(box_type: [u8; 4], declared_len: u64, header_len: u8) -> BoxHeader {
@@ -251,6 +266,47 @@ mod tests {
         let metadata = raw_codestream();
         assert_eq!(metadata.bins.len(), 1);
         assert!(metadata.bin(0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_3_6_the_boxes_of_a_file_keep_their_order() {
+        let xml = boxed(*b"xml ", b"<?xml version=\"1.0\"?><a/>");
+        let boxes = [
+            boxed(*b"iptr", &[0; 16]),
+            boxed(*b"uuid", &[7; 20]),
+            xml.clone(),
+            boxed(*b"uuid", &[8; 5000]),
+            boxed(*b"j2cx", &[boxed(*b"jp2c", b"two"), boxed(*b"jp2c", &[9; 5000])].concat()),
+            boxed(*b"j2cx", b""),
+            boxed(*b"cidx", &[0; 9]),
+            xml,
+        ];
+        let file = [jp2_file(b"one"), boxes.concat()].concat();
+        let bins = for_file(&Jp2File::parse(&file, &codestream::Limits::default()).unwrap()).bins;
+        let described: Vec<_> = bins.iter().map(|bin| (bin.id, bin.box_type, bin.len())).collect();
+        assert_eq!(described[1..], [(2, Some(*b"uuid"), 5000), (1, Some(*b"xml "), 25), (3, Some(*b"xml "), 25)]);
+        let bin_0: Vec<String> = bins[0]
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Inline(bytes) => hex(bytes),
+                Part::Object(extent) => hex(&file[extent.offset as usize..extent.end() as usize]),
+                Part::Span(_) => panic!(),
+            })
+            .collect();
+        assert_eq!(bin_0.len(), 8, "{bin_0:?}");
+        assert!(
+            bin_0[0].starts_with("0000000c6a502020") && bin_0[0].contains("6a703268"),
+            "jP, ftyp, jp2h as they stand"
+        );
+        assert!(bin_0[1].starts_with("0000003470686c6400000004") && bin_0[1].ends_with("0000000000000000"));
+        assert_eq!(bin_0[2], hex(&boxed(*b"uuid", &[7; 20])));
+        assert_eq!(bin_0[3], "0000001c70686c6400000001000000000000000100000021786d6c20");
+        assert!(bin_0[4].starts_with("0000001c70686c64000000010000000000000002"));
+        assert!(bin_0[5].starts_with("0000003870686c640000000c0000000000000000000013a36a326378"), "{}", bin_0[5]);
+        assert!(bin_0[5].ends_with("000000000000000100000002"), "two codestreams from number 1 on");
+        assert_eq!(bin_0[6], "0000001c70686c64000000000000000000000000000000086a326378");
+        assert!(bin_0[7].starts_with("0000001c70686c64000000010000000000000003"));
     }
 
     #[test]
