@@ -153,7 +153,7 @@ impl Request {
             cid: fields.parse("cid", text)?,
             cnew: fields.parse("cnew", |f, v| Transport::parse_list(f, v, limits))?.unwrap_or_default(),
             cclose: fields.parse("cclose", |f, v| CloseList::parse(f, v, limits))?,
-            qid: fields.parse("qid", uint)?,
+            qid: fields.parse("qid", request_id)?,
             fsiz: fields.parse("fsiz", FrameSize::parse)?,
             roff: fields.parse("roff", SamplePair::parse)?,
             rsiz: fields.parse("rsiz", SamplePair::parse)?,
@@ -252,6 +252,13 @@ fn uint(field: &'static str, value: &[u8]) -> Result<u64, RequestError> {
     let mut scanner = Scanner::new(value);
     let number = scanner.uint().filter(|_| scanner.is_empty());
     number.ok_or(RequestError::malformed(field, "not a number"))
+}
+
+/// A number that is echoed, so that it may not be rounded to 64 bits as others are.
+fn request_id(field: &'static str, value: &[u8]) -> Result<u64, RequestError> {
+    uint(field, value)?;
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    number.ok_or(RequestError::malformed(field, "too large"))
 }
 
 fn rate(field: &'static str, value: &[u8]) -> Result<f64, RequestError> {

@@ -58,6 +58,7 @@ fn e9_e10_sizes_and_lengths() {
         "quality=101",
         "wait=maybe",
         "qid=x",
+        "qid=18446744073709551616",
         "layers=",
     ] {
         let error = parse(bad).unwrap_err();
