@@ -106,6 +106,8 @@ fn ingest_problem(error: IngestError) -> Problem {
     match error {
         IngestError::Name(NameError::Missing) => Problem::bad_request("an image file needs a name: ?name=NAME"),
         IngestError::Storage(error) => storage_problem(error),
+        // A mistake of ours in reading this object: it would be made again.
+        IngestError::Stopped(stopped) if stopped.is_panic() => Problem::internal(&stopped),
         IngestError::Catalog(CatalogError::Busy) => Problem::unavailable(&"the catalog is locked"),
         other if other.family() == Family::Unavailable => Problem::unavailable(&other),
         other => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, other.to_string()),
