@@ -245,3 +245,31 @@ fn a_stateless_response_of_any_length_tells_its_length() {
     assert_eq!(whole.messages().1, Some(EorReason::ImageDone));
     assert!(assert_each_byte_once(&[&whole]) > 4 << 20);
 }
+
+#[test]
+fn d_1_a_response_that_nobody_takes_ends_for_the_newest_request_and_those_between_get_202() {
+    let server = Server::start();
+    let cid = server.open_channel();
+    let asked = |n| {
+        while server.jpip_requests() < n {
+            std::thread::yield_now();
+        }
+    };
+    let mut stalled = server.ask(&format!("cid={cid}&{WHOLE}&qid=1"));
+    assert_eq!(read_head(&mut stalled).0, 200);
+    let mut between = server.ask(&format!("cid={cid}&fsiz=64,64&qid=2"));
+    asked(3);
+    let mut newest = server.ask(&format!("cid={cid}&fsiz=64,64&qid=3"));
+    asked(4);
+    let began = Instant::now();
+    let (status, headers) = read_head(&mut between);
+    assert_eq!(status, 202);
+    assert!(headers.iter().any(|line| line == "JPIP-qid: 2"), "{headers:?}");
+    assert!(headers.iter().any(|line| line == "Content-Length: 0"), "{headers:?}");
+    let newest = read_answer(&mut newest);
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert_eq!(newest.messages().1, Some(EorReason::WindowDone));
+    // Nothing of the response that broke was recorded.
+    let rest = server.get(&format!("cid={cid}&{WHOLE}&qid=4"));
+    assert!(assert_each_byte_once(&[&newest, &rest]) > 4 << 20);
+}

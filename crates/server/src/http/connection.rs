@@ -27,11 +27,18 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     /// For taking any byte of a response.
     pub(crate) write: Duration,
+    /// The same when a newer request of its channel waits for that response to end.
+    pub(crate) overtaken: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { head: Duration::from_millis(9_500), idle: Duration::from_secs(75), write: Duration::from_secs(60) }
+        Self {
+            head: Duration::from_millis(9_500),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(60),
+            overtaken: Duration::from_secs(5),
+        }
     }
 }
 
@@ -77,7 +84,8 @@ impl<S> Stream<S> {
     /// The next moment at which something will have taken too long.
     fn deadline(&self) -> Option<Instant> {
         if let Some(since) = self.write_blocked_since {
-            return Some(since + self.patience.write);
+            let overtaken = self.peer.is_overtaken();
+            return Some(since + if overtaken { self.patience.overtaken } else { self.patience.write });
         }
         match self.tracker.position() {
             Position::Head => self.head_since.map(|since| since + self.patience.head),
@@ -191,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             }
             Poll::Pending => {
                 self.write_blocked_since.get_or_insert_with(Instant::now);
+                self.peer.wake_if_overtaken(cx.waker());
                 if self.is_late(cx) {
                     self.peer.broke();
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -369,6 +378,21 @@ mod tests {
         let (_client, mut server, _peer) = stream(Patience::default());
         let error = server.write_all(&[0; 4096]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up_sooner_when_its_own_next_request_waits() {
+        let (_client, mut server, peer) = stream(Patience::default());
+        let begun = Instant::now();
+        let writer = tokio::spawn(async move { server.write_all(&[0; 4096]).await.unwrap_err().kind() });
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        peer.set_overtaken(true);
+        assert_eq!(writer.await.unwrap(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), 20);
+        let (_client, mut server, peer) = stream(Patience::default());
+        peer.set_overtaken(true);
+        server.write_all(&[0; 4096]).await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 25);
     }
 
     #[tokio::test]

@@ -11,7 +11,10 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Waker,
 };
+
+use futures_util::task::AtomicWaker;
 
 /// Something to do when a response has been written to its socket; dropped if that never happens.
 pub(crate) trait Delivery: Send {
@@ -29,6 +32,9 @@ pub(crate) struct Peer {
     ambiguous: AtomicBool,
     last_request: AtomicBool,
     busy: AtomicBool,
+    overtaken: AtomicBool,
+    /// The task that writes to the stream, while that is blocked.
+    writer: AtomicWaker,
 }
 
 impl std::fmt::Debug for Peer {
@@ -47,6 +53,8 @@ impl Peer {
             ambiguous: AtomicBool::new(false),
             last_request: AtomicBool::new(false),
             busy: AtomicBool::new(false),
+            overtaken: AtomicBool::new(false),
+            writer: AtomicWaker::new(),
         }
     }
 
@@ -80,6 +88,7 @@ impl Peer {
         for ticket in tickets {
             ticket.delivered();
         }
+        self.overtaken.store(false, Ordering::Release);
     }
 
     /// The stream broke: drops every ticket unredeemed.
@@ -87,6 +96,24 @@ impl Peer {
         self.has_tickets.store(false, Ordering::Release);
         let tickets = std::mem::take(&mut *self.tickets.lock().unwrap_or_else(PoisonError::into_inner));
         drop(tickets);
+    }
+
+    /// Whether a newer request of the same channel waits for the response at hand: a peer that takes nothing of it is
+    /// then given up sooner.
+    pub(crate) fn set_overtaken(&self, overtaken: bool) {
+        self.overtaken.store(overtaken, Ordering::Release);
+        if overtaken {
+            self.writer.wake();
+        }
+    }
+
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Ordering::Acquire)
+    }
+
+    /// Wakes this task when the response at hand is overtaken.
+    pub(crate) fn wake_if_overtaken(&self, waker: &Waker) {
+        self.writer.register(waker);
     }
 
     /// A request head framed its body in two ways.

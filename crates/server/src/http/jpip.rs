@@ -1,8 +1,9 @@
 //! `/jpip`: GET, HEAD and POST of JPIP requests [15444-9 C, D, F].
 //!
-//! Status: 200 served; 400 malformed; 404 no such target; 405 other methods; 408, 413 bodies too slow or too large;
-//! 415 none of the types; 501 a field or feature not done here, or a target that cannot be served; 503 no such
-//! channel, too many channels, or the store does not answer. No error closes a channel.
+//! Status: 200 served; 202 superseded by a newer request of its channel; 400 malformed; 404 no such target; 405 other
+//! methods; 408, 413 bodies too slow or too large; 415 none of the types; 501 a field or feature not done here, or a
+//! target that cannot be served; 503 no such channel, too many channels, or the store does not answer. No error closes
+//! a channel.
 
 use std::{
     sync::Arc,
@@ -23,7 +24,7 @@ use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody};
 use crate::{
     app::App,
     serving::{
-        channels::{Channel, Session},
+        channels::{Channel, Place, Session},
         response::{self, Model},
         target::OpenTarget,
     },
@@ -115,13 +116,24 @@ async fn serve(
     grant: Option<Option<&str>>,
 ) -> Result<Response<Body>, JpipRefusal> {
     let limits = Limits::default();
-    let place = on.map(|(_, channel)| channel.arrive(request.wait));
+    let mut place = on.map(|(_, channel)| channel.arrive(request.wait));
     let model = match on {
         Some((session, _)) => {
             let turn = session.turn().await;
-            let mut models = turn.ok_or_else(|| JpipRefusal::later("the channel is busy with another response", 1))?;
+            let overtaken = place.as_ref().is_some_and(Place::is_overtaken);
+            let Some(mut models) = turn else {
+                let busy = JpipRefusal::later("the channel is busy with another response", 1);
+                return if overtaken { superseded(app, request) } else { Err(busy) };
+            };
             let tid = target.logical().tid.clone();
+            // What a client says that it holds is true whether it gets an answer or not.
             models.of(&tid, &limits).apply(request, target.logical());
+            if overtaken {
+                return superseded(app, request);
+            }
+            if let Some(place) = &mut place {
+                place.deliver_to(peer);
+            }
             Model::Session { models, tid }
         }
         None => Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits))),
@@ -168,6 +180,21 @@ async fn serve(
     headers.insert(header::CONTENT_TYPE, content_type);
     let caching = if on.is_some() { "no-store" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    Ok(response)
+}
+
+/// Says that a newer request of the channel came before anything of this one was sent [15444-9 D.1].
+fn superseded(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefusal> {
+    if let Some(list) = &request.cclose {
+        app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(qid) = request.qid {
+        headers.insert("jpip-qid", HeaderValue::from(qid));
+    }
     Ok(response)
 }
 

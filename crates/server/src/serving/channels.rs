@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use metrics::Gauge;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::{model::SessionModels, target::OpenTarget};
+use crate::http::delivery::Peer;
 
 /// How long a request waits for the response before it to be delivered.
 const TURN: Duration = Duration::from_secs(30);
@@ -41,19 +42,48 @@ pub(crate) struct Session {
 #[derive(Clone)]
 pub(crate) struct Channel {
     target: Arc<OpenTarget>,
-    newest: Arc<AtomicU64>,
+    order: Arc<Order>,
+}
+
+/// The requests of one channel, in the order in which they came.
+#[derive(Default)]
+struct Order {
+    newest: AtomicU64,
+    /// The connection of the response that is being delivered.
+    at_work: Mutex<Weak<Peer>>,
 }
 
 /// The place of one request in the order of its channel.
 pub(crate) struct Place {
-    newest: Arc<AtomicU64>,
+    order: Arc<Order>,
     number: u64,
+    peer: Weak<Peer>,
 }
 
 impl Place {
     /// Whether a newer request on the channel does not wait for this one.
     pub(crate) fn is_overtaken(&self) -> bool {
-        self.newest.load(Ordering::Relaxed) > self.number
+        self.order.newest.load(Ordering::Acquire) > self.number
+    }
+
+    /// The response goes out on this connection from now on, until the place is dropped.
+    pub(crate) fn deliver_to(&mut self, peer: &Arc<Peer>) {
+        self.peer = Arc::downgrade(peer);
+        peer.set_overtaken(false);
+        *self.order.at_work.lock().unwrap_or_else(PoisonError::into_inner) = self.peer.clone();
+        // One that came before the connection was known here found nobody to tell.
+        if self.is_overtaken() {
+            peer.set_overtaken(true);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut at_work = self.order.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if at_work.ptr_eq(&self.peer) {
+            *at_work = Weak::new();
+        }
     }
 }
 
@@ -64,14 +94,21 @@ impl Channel {
 
     /// A request has come on this channel; with `wait` it lets the responses before it end.
     pub(crate) fn arrive(&self, wait: bool) -> Place {
-        let number =
-            if wait { self.newest.load(Ordering::Relaxed) } else { self.newest.fetch_add(1, Ordering::Relaxed) + 1 };
-        Place { newest: Arc::clone(&self.newest), number }
+        let place = |number| Place { order: Arc::clone(&self.order), number, peer: Weak::new() };
+        if wait {
+            return place(self.order.newest.load(Ordering::Acquire));
+        }
+        let number = self.order.newest.fetch_add(1, Ordering::AcqRel) + 1;
+        let at_work = self.order.at_work.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(peer) = at_work {
+            peer.set_overtaken(true);
+        }
+        place(number)
     }
 
     /// A channel for this target, with no name yet.
     pub(crate) fn new(target: Arc<OpenTarget>) -> Self {
-        Self { target, newest: Arc::new(AtomicU64::new(0)) }
+        Self { target, order: Arc::default() }
     }
 }
 

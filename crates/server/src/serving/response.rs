@@ -248,8 +248,8 @@ impl Response {
 
     /// What to do when all of the response has been written.
     pub(crate) fn into_ticket(self) -> Ticket {
-        let Self { plan, model, limits, aborted, .. } = self;
-        Ticket { delivery: Some((plan, model)), limits, aborted }
+        let Self { plan, model, limits, aborted, place, .. } = self;
+        Ticket { delivery: Some((plan, model)), limits, aborted, _place: place }
     }
 }
 
@@ -312,6 +312,7 @@ pub(crate) struct Ticket {
     delivery: Option<(ResponsePlan, Model)>,
     limits: Limits,
     aborted: Counter,
+    _place: Option<Place>,
 }
 
 impl Delivery for Ticket {
