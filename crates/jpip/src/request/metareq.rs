@@ -85,14 +85,6 @@ impl MetadataRequest {
         }
         Ok(Self { groups, metadata_only })
     }
-
-    /// Whether a box of this type, found `depth` superboxes below bin `root`'s own boxes, is wanted.
-    #[must_use]
-    pub fn wants(&self, box_type: [u8; 4], root: u64, depth: u64) -> bool {
-        let matches = |wanted: &WantedBoxes| wanted.box_type.is_none_or(|wanted| wanted == box_type);
-        let reaches = |group: &MetadataGroup| group.root == root && group.max_depth.is_none_or(|max| depth <= max);
-        self.groups.iter().any(|group| reaches(group) && group.boxes.iter().any(matches))
-    }
 }
 
 fn group(field: &'static str, scanner: &mut Scanner<'_>, limits: &Limits) -> Result<MetadataGroup, RequestError> {
@@ -177,9 +169,9 @@ mod tests {
         assert!(wanted.metadata_only);
         assert_eq!(wanted.groups[0].boxes[1].limit, Some(ContentLimit::Bytes(64)));
         assert_eq!(wanted.groups[1].boxes[0].limit, Some(ContentLimit::Recursive));
-        assert!(parse("[*]!!").unwrap().wants(*b"uuid", 0, 7));
-        assert!(!parse("[xml_]D1").unwrap().wants(*b"xml ", 0, 2));
-        assert!(parse("[xml ]").unwrap().wants(*b"xml ", 0, 0));
+        assert_eq!(parse("[*]!!").unwrap().groups[0].boxes[0].box_type, None);
+        assert_eq!(parse("[xml_]D1").unwrap().groups[0].max_depth, Some(1));
+        assert_eq!(parse("[xml ]").unwrap().groups[0].boxes[0].box_type, Some(*b"xml "));
         assert_eq!(parse(r"[\000\000\000\001]").unwrap().groups[0].boxes[0].box_type, Some([0, 0, 0, 1]));
     }
 

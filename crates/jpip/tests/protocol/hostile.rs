@@ -1,7 +1,10 @@
 //! Requests that would cost a server more than they cost their sender. Each of these ran for minutes or longer before
 //! it was bounded; now each is a matter of milliseconds, so that running to the end is the proof.
 
-use jpip::{BinKey, CacheModel, CodestreamId, CodestreamSet, Limits, LogicalTarget, Request, metadata};
+use jpip::{
+    BinKey, CacheModel, CodestreamId, CodestreamSet, Limits, LogicalTarget, MetadataBin, MetadataBins, Request,
+    ResponsePlan, metadata,
+};
 
 fn many_codestreams() -> LogicalTarget {
     LogicalTarget { tid: "t".into(), codestreams: CodestreamSet::Frames(100_000), metadata: metadata::raw_codestream() }
@@ -54,4 +57,19 @@ fn ranges_of_data_bins_do_not_visit_every_entry() {
 fn a_body_of_separators_is_read_once() {
     let text = "&".repeat(8 << 20) + &"x&".repeat(4 << 20) + "len=5";
     assert_eq!(Request::parse(b"", Some(text.as_bytes())).unwrap().len, Some(5));
+}
+
+#[test]
+fn a_long_metareq_is_not_held_against_each_metadata_bin() {
+    use std::sync::Arc;
+
+    let bin = |id| MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), parts: Vec::new() };
+    let bins = (0..65_536).map(bin).collect();
+    let target = Arc::new(LogicalTarget { metadata: MetadataBins { bins }, ..many_codestreams() });
+    let group = format!("[{}]", vec!["xml_"; 64].join(";"));
+    let text = format!("metareq={}!!", vec![group; 64].join(","));
+    let request = Request::parse(b"", Some(text.as_bytes())).unwrap();
+    for _ in 0..200 {
+        assert!(ResponsePlan::new(&request, Arc::clone(&target), &Limits::default()).is_ok());
+    }
 }
