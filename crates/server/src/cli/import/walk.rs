@@ -92,6 +92,10 @@ fn children(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn is_wanted(path: &Path) -> io::Result<bool> {
+    // The table of contents of DICOM media [PS3.10 8.6] is written as a DICOM file but is no instance.
+    if path.file_name().is_some_and(|name| name == "DICOMDIR") {
+        return Ok(false);
+    }
     let promises = path.extension().and_then(|extension| extension.to_str());
     if promises.is_some_and(|extension| PROMISES.iter().any(|known| known.eq_ignore_ascii_case(extension))) {
         return Ok(true);
@@ -119,13 +123,14 @@ mod tests {
         }
         fs::write(top.join("notes.txt"), "not an image").unwrap();
         fs::write(top.join("empty.JP2"), "").unwrap();
+        fs::write(top.join("DICOMDIR"), [&[0; 128][..], b"DICM"].concat()).unwrap();
         symlink(&top, top.join("b/loop")).unwrap();
         symlink(top.join("b/c"), top.join("zz")).unwrap();
         symlink("nowhere", top.join("dangling")).unwrap();
         let found = find(&[top.clone(), top.join("z"), folder.path().join("missing")], &[]);
         let names: Vec<_> = found.files.iter().map(|file| file.name.as_deref().unwrap()).collect();
         assert_eq!(names, ["a", "b/a", "b/c/1", "empty.JP2", "z", "z"]);
-        assert_eq!(found.passed_over, 2);
+        assert_eq!(found.passed_over, 3);
         assert_eq!(found.unreadable.len(), 1);
         assert_eq!(found.unreadable[0].0, folder.path().join("missing"));
         assert_eq!(find(std::slice::from_ref(&top), &[top.join("b"), top.join("none")]).files.len(), 4);
