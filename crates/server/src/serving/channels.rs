@@ -70,7 +70,7 @@ impl Place {
     pub(crate) fn deliver_to(&mut self, peer: &Arc<Peer>) {
         self.peer = Arc::downgrade(peer);
         peer.set_overtaken(false);
-        *self.order.at_work.lock().unwrap_or_else(PoisonError::into_inner) = self.peer.clone();
+        *self.order.at_work.lock().unwrap_or_else(PoisonError::into_inner) = Weak::clone(&self.peer);
         // One that came before the connection was known here found nobody to tell.
         if self.is_overtaken() {
             peer.set_overtaken(true);
