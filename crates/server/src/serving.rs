@@ -35,7 +35,7 @@ impl Serving {
         Self {
             targets: Targets::new(catalog.clone(), storage.clone(), worker.clone()),
             channels: Arc::new(ChannelTable::new(settings.max_channels, node, metrics.channels.clone())),
-            indexes: Arc::new(IndexCache::new(storage.clone(), metrics.index_chunks_read.clone())),
+            indexes: Arc::new(IndexCache::new(storage.clone(), worker.clone(), metrics.index_chunks_read.clone())),
         }
     }
 

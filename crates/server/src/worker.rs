@@ -33,6 +33,9 @@ pub enum WorkError {
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The object cannot be indexed.
+    #[error("the object cannot be indexed: {0}")]
+    Object(Reason),
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -136,6 +139,27 @@ impl Worker {
         work.await.ok().ok_or(WorkError::Stopping)??;
         let row = self.inner.catalog.target(&target.target).await?;
         Ok(row.unwrap_or_else(|| target.clone()))
+    }
+
+    /// Makes the index of an object again whose stored one is gone or cannot be used. The work goes on if the asker goes
+    /// away.
+    ///
+    /// # Errors
+    ///
+    /// If the object cannot be indexed now, or the store or the catalog fails; the object stays as it was.
+    pub async fn index_again(&self, key: ObjectKey) -> Result<(), WorkError> {
+        let worker = self.clone();
+        let work = tokio::spawn(async move {
+            let _flight = worker.inner.single.take(key).await;
+            let permit = Arc::clone(&worker.inner.permits).acquire_owned().await;
+            let _permit = permit.ok().ok_or(WorkError::Stopping)?;
+            match worker.index_and_store(key).await {
+                Ok(facts) => Ok(worker.inner.catalog.set_indexed(key, facts).await?),
+                Err(IndexFailure::Object(reason)) => Err(WorkError::Object(reason)),
+                Err(IndexFailure::Write(error) | IndexFailure::Store(error)) => Err(error.into()),
+            }
+        });
+        work.await.ok().ok_or(WorkError::Stopping)?
     }
 
     async fn run(&self) {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 struct Server {
     child: Child,
     address: SocketAddr,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Drop for Server {
@@ -43,7 +43,7 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("ready http=").unwrap().parse().unwrap();
-        let server = Self { child, address, _data: data };
+        let server = Self { child, address, data };
         let head = format!(
             "POST /api/v1/import?name=a.j2k HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
             image().len()
@@ -72,12 +72,17 @@ impl Server {
         read_answer(&mut self.ask(query))
     }
 
-    /// JPIP requests that the server has begun to answer.
-    fn jpip_requests(&self) -> u64 {
+    fn text(&self, path: &str) -> String {
         let mut stream = self.connect();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// JPIP requests that the server has begun to answer.
+    fn jpip_requests(&self) -> u64 {
+        let text = self.text("/metrics");
         let count = text.lines().find_map(|line| line.strip_prefix("precinct_jpip_requests_total "));
         count.map_or(0, |count| count.trim().parse().unwrap())
     }
@@ -272,4 +277,26 @@ fn d_1_a_response_that_nobody_takes_ends_for_the_newest_request_and_those_betwee
     // Nothing of the response that broke was recorded.
     let rest = server.get(&format!("cid={cid}&{WHOLE}&qid=4"));
     assert!(assert_each_byte_once(&[&newest, &rest]) > 4 << 20);
+}
+
+#[test]
+fn an_index_that_is_gone_or_unusable_is_made_again_by_the_request_that_needs_it() {
+    let server = Server::start();
+    let window = "target=a.j2k&fsiz=64,64&len=1";
+    while !server.text("/api/v1/targets").contains("\"indexed\"") {
+        std::thread::yield_now();
+    }
+    let mut indexes = Vec::new();
+    let mut folders = vec![server.data.path().join("data/index")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { indexes.push(path) }
+        }
+    }
+    let [index] = indexes.as_slice() else { panic!("{indexes:?}") };
+    let good = std::fs::read(index).unwrap();
+    std::fs::write(index, vec![0; good.len()]).unwrap();
+    server.get(window);
+    assert_eq!(std::fs::read(index).unwrap(), good);
 }

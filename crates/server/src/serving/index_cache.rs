@@ -1,6 +1,7 @@
 //! Index files read in parts: 16 KiB chunks that are needed, kept for the next request that needs them.
 
 use std::{
+    collections::HashSet,
     io,
     ops::Range,
     sync::{
@@ -18,8 +19,12 @@ use codestream::{
 use metrics::Counter;
 use quick_cache::{Weighter, sync::Cache};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
-use crate::storage::{Storage, StorageError, StoredFile};
+use crate::{
+    storage::{Storage, StorageError, StoredFile},
+    worker::Worker,
+};
 
 /// Bytes of chunks that are kept.
 const CHUNK_CACHE: u64 = 64 << 20;
@@ -42,6 +47,9 @@ pub(crate) enum IndexCacheError {
 /// Opened objects, their indexes, and the index chunks that were needed lately.
 pub(crate) struct IndexCache {
     storage: Storage,
+    worker: Worker,
+    /// Objects whose index was made again by this process; locked while one is.
+    mended: Mutex<HashSet<ObjectKey>>,
     objects: Cache<(ObjectKey, IndexKey), Arc<OpenObject>>,
     codestreams: Cache<(u64, u32), Arc<IndexedCodestream>>,
     chunks: Cache<(u64, u64), Bytes, ByLength>,
@@ -80,10 +88,12 @@ impl OpenObject {
 }
 
 impl IndexCache {
-    pub(crate) fn new(storage: Storage, chunks_read: Counter) -> Self {
+    pub(crate) fn new(storage: Storage, worker: Worker, chunks_read: Counter) -> Self {
         let entries = usize::try_from(CHUNK_CACHE / CHUNK).unwrap_or(4096);
         Self {
             storage,
+            worker,
+            mended: Mutex::default(),
             objects: Cache::new(OPEN_OBJECTS),
             codestreams: Cache::new(OPEN_CODESTREAMS),
             chunks: Cache::with_weighter(entries, CHUNK_CACHE, ByLength),
@@ -92,13 +102,40 @@ impl IndexCache {
         }
     }
 
-    /// The object and its index, opened now or earlier.
+    /// The object and its index, opened now or earlier. An index that is gone or cannot be used is made again, once.
     pub(crate) async fn open(&self, object: ObjectKey, index: IndexKey) -> Result<Arc<OpenObject>, IndexCacheError> {
         if let Some(open) = self.objects.get(&(object, index)) {
             return Ok(open);
         }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let object_file = self.storage.open_object(&object)?;
+        match self.open_index(object, index, &object_file).await {
+            Err(IndexCacheError::Unusable(_) | IndexCacheError::Storage(StorageError::Missing)) => {
+                self.mend(object).await;
+                self.open_index(object, index, &object_file).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Makes the index of an object again, unless this process has done so before.
+    async fn mend(&self, object: ObjectKey) {
+        let mut mended = self.mended.lock().await;
+        if !mended.insert(object) {
+            return;
+        }
+        tracing::warn!(object.key = %object, "a stored index cannot be used, and is made again");
+        if let Err(error) = self.worker.index_again(object).await {
+            tracing::error!(object.key = %object, %error, "an index could not be made again");
+        }
+    }
+
+    async fn open_index(
+        &self,
+        object: ObjectKey,
+        index: IndexKey,
+        object_file: &Arc<StoredFile>,
+    ) -> Result<Arc<OpenObject>, IndexCacheError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let index_file = self.storage.open_index(&index)?;
         let mut loaded = SparseBytes::new(index_file.len());
         let file_index = loop {
@@ -110,6 +147,7 @@ impl IndexCache {
                 Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
             }
         };
+        let object_file = Arc::clone(object_file);
         let open = Arc::new(OpenObject { number, object: object_file, index_file, index: file_index });
         self.objects.insert((object, index), Arc::clone(&open));
         Ok(open)
