@@ -81,13 +81,18 @@ impl Service {
     /// Answers one request.
     pub(crate) async fn answer(&self, peer: &Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let working = peer.work();
+        let is_jpip = below_jpip(request.uri().path()).is_some();
         let origin = request.headers().get(header::ORIGIN).cloned();
         let handled = AssertUnwindSafe(self.dispatch(peer, request)).catch_unwind().await;
         let mut response = handled.unwrap_or_else(|_panic| {
             // The panic hook has logged where; the payload may hold anything.
             self.metrics().handler_panics.increment(1);
             tracing::error!("a request ended in a panic");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served").into_response()
+            let (status, words) = (StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served");
+            if is_jpip {
+                return JpipRefusal::new(status, words).into_response();
+            }
+            Problem::new(status, words).into_response()
         });
         self.browser.apply(origin.as_ref(), &mut response);
         if peer.is_last_request() {
@@ -99,22 +104,18 @@ impl Service {
     }
 
     async fn dispatch(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<Body> {
-        // Some clients join a base URL and a path into `//jpip`.
-        let path = request.uri().path();
-        let slashes = path.bytes().take_while(|&b| b == b'/').count();
-        let path = path.get(slashes..).unwrap_or_default();
-        let jpip = path.strip_prefix("jpip").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let jpip = below_jpip(request.uri().path());
         if let Err((status, words)) = self.admit(peer, &request) {
             return match jpip {
                 Some(_) => JpipRefusal::new(status, words).into_response(),
                 None => Problem::new(status, words).into_response(),
             };
         }
-        if let Some(rest) = jpip {
+        if let Some(name) = jpip {
             if request.method() == Method::OPTIONS {
                 return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
             }
-            let name = rest.strip_prefix('/').unwrap_or_default().to_owned();
+            let name = name.to_owned();
             return jpip::answer(&self.app, peer, &name, request).await;
         }
         if request.method() == Method::OPTIONS {
@@ -157,6 +158,13 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// What follows `/jpip/` in a path, empty for `/jpip` alone; `None` for every other path. Some clients join a base URL
+/// and a path into `//jpip`.
+fn below_jpip(path: &str) -> Option<&str> {
+    let rest = path.trim_start_matches('/').strip_prefix("jpip")?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
 fn router(app: &Arc<App>) -> Router {

@@ -27,7 +27,18 @@ pub fn start_logging(format: LogFormat, default_filter: &str) -> anyhow::Result<
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+    log_panics();
     Ok(())
+}
+
+/// A panic tells where it was. What it says besides is logged only if it is a literal of the program: formatted words
+/// may hold a piece of a request or of a data set.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let words = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(words withheld)");
+        tracing::error!(panic.location = place, panic.words = words, "a panic");
+    }));
 }
 
 /// Everything that `/metrics` tells; the handles are looked up once, so that counting costs one atomic operation.

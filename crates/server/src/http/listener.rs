@@ -5,6 +5,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::Gauge;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpSocket, TcpStream},
@@ -105,10 +106,9 @@ async fn converse(
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    service.metrics().connections.increment(1.0);
+    let counted = Counted::new(&service.metrics().connections);
     let peer = Arc::new(Peer::new(address, local));
     let stream = Stream::new(tcp, Arc::clone(&peer), Patience::default());
-    let metrics = service.metrics().clone();
     let handler = service_fn(move |request: Request<Incoming>| {
         let service = Arc::clone(&service);
         let peer = Arc::clone(&peer);
@@ -136,8 +136,23 @@ async fn converse(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
-    metrics.connections.decrement(1.0);
-    drop(place);
+    drop((counted, place));
+}
+
+/// One more connection while it lives, however it ends.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(open: &Gauge) -> Self {
+        open.increment(1.0);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// Says 503 to a connection that has no place, without waiting for anything.
