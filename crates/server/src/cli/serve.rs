@@ -14,7 +14,7 @@ use crate::{
     telemetry,
 };
 
-/// How long requests may go on after the first signal.
+/// How long requests and indexing may go on after the first signal.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Serve a data directory over HTTP and JPIP
@@ -60,13 +60,17 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         tracing::info!("finishing running requests");
         app.start_draining();
         drain.cancel();
+        let ended = async {
+            // A connection that panicked has been logged; the others have ended all the same.
+            let _all = serving.await;
+            app.close().await;
+        };
         tokio::select! {
-            _ = serving => {}
-            () = tokio::time::sleep(DRAIN) => tracing::warn!("requests were still running after 30 s"),
+            () = ended => {}
+            () = tokio::time::sleep(DRAIN) => tracing::warn!("requests or indexing were still running after 30 s"),
             _ = terminate.recv() => tracing::warn!("ended by a second signal"),
             _ = interrupt.recv() => tracing::warn!("ended by a second signal"),
         }
-        app.close().await;
         anyhow::Ok(ExitCode::SUCCESS)
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
