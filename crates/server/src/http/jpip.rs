@@ -144,7 +144,8 @@ async fn serve(
     let mut len = Some(planned.look_ahead(response::AT_ONCE).await?);
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
-    if !planned.is_planned() {
+    // What was looked ahead may end a little beyond that limit, which makes no difference to a stateless response.
+    if !planned.is_planned() || on.is_some() && len > Some(response::AT_ONCE) {
         len = if on.is_some() { None } else { planned.look_to_the_end().await? };
         if on.is_none() && len.is_none() {
             // The length is told before the first byte, so a very long response is planned once for its length alone.
@@ -161,11 +162,11 @@ async fn serve(
     if let Some(list) = &request.cclose {
         app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
     }
-    let (peer, handed_out) = (Arc::clone(peer), metrics.jpip_bytes.clone());
+    let peer = Arc::clone(peer);
     let body = if first.last {
-        JpipBody::whole(first.chunks, Box::new(planned.into_ticket()), peer, handed_out)
+        JpipBody::whole(first.chunks, Box::new(planned.into_ticket()), len, peer, metrics)
     } else {
-        JpipBody::streamed(first.chunks, Box::new(planned), len, peer, handed_out)
+        JpipBody::streamed(first.chunks, Box::new(planned), len, peer, metrics)
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();

@@ -14,7 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use metrics::Counter;
 
 use super::delivery::{Delivery, Peer};
-use crate::serving::response::{Response, Step};
+use crate::{
+    serving::response::{Response, Step},
+    telemetry::Metrics,
+};
 
 /// One step that is under way, with the response that it is a step of.
 type Stepping = Pin<Box<dyn Future<Output = (Box<Response>, io::Result<Step>)> + Send>>;
@@ -31,13 +34,22 @@ pub(super) struct JpipBody {
     peer: Arc<Peer>,
     /// Counts bytes handed to sockets.
     handed_out: Counter,
+    /// Counts responses that nobody took to their end.
+    aborted: Counter,
 }
 
 impl JpipBody {
-    /// A body of which everything is at hand.
-    pub(super) fn whole(chunks: Vec<Bytes>, ticket: Box<dyn Delivery>, peer: Arc<Peer>, handed_out: Counter) -> Self {
-        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { ready: chunks.into(), stepping: None, left: Some(left), ticket: Some(ticket), peer, handed_out }
+    /// A body of which everything is at hand; `len` is its length, if that is to be told.
+    pub(super) fn whole(
+        chunks: Vec<Bytes>,
+        ticket: Box<dyn Delivery>,
+        len: Option<u64>,
+        peer: Arc<Peer>,
+        metrics: &Metrics,
+    ) -> Self {
+        let mut body = Self::new(chunks, None, len, peer, metrics);
+        body.ticket = Some(ticket);
+        body
     }
 
     /// A body that begins with `chunks` and goes on with what `response` still gives; `len` is its length if known.
@@ -46,15 +58,35 @@ impl JpipBody {
         response: Box<Response>,
         len: Option<u64>,
         peer: Arc<Peer>,
-        handed_out: Counter,
+        metrics: &Metrics,
     ) -> Self {
-        Self { ready: chunks.into(), stepping: Some(step(response)), left: len, ticket: None, peer, handed_out }
+        Self::new(chunks, Some(step(response)), len, peer, metrics)
+    }
+
+    fn new(
+        chunks: Vec<Bytes>,
+        stepping: Option<Stepping>,
+        left: Option<u64>,
+        peer: Arc<Peer>,
+        metrics: &Metrics,
+    ) -> Self {
+        let (handed_out, aborted) = (metrics.jpip_bytes.clone(), metrics.jpip_aborted.clone());
+        Self { ready: chunks.into(), stepping, left, ticket: None, peer, handed_out, aborted }
     }
 
     /// All bytes have been handed out: what is flushed next has been delivered.
     fn finish(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.peer.on_delivery(ticket);
+        }
+    }
+}
+
+impl Drop for JpipBody {
+    fn drop(&mut self) {
+        // Once nothing is left to be made, the ticket counts.
+        if self.stepping.is_some() {
+            self.aborted.increment(1);
         }
     }
 }
