@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 bash scripts/need.sh build
 cargo build -p precinct --bin precinct
-if [ ! -e build/sample/.made ]; then
+if [ ! -e build/sample.made ]; then
   rm -rf build/sample
   cargo run --quiet -p precinct --example sample_study -- build/sample
-  touch build/sample/.made
+  touch build/sample.made
 fi
 
 precinct=${CARGO_TARGET_DIR:-target}/debug/precinct
