@@ -35,17 +35,20 @@ if [ -z "$address" ]; then
   echo "the server did not start; another address can be chosen:  PRECINCT_HTTP=127.0.0.1:0 make run" >&2
   exit 1
 fi
-target=$(python3 - "http://$address" 2>/dev/null <<'P' || true
-import json, sys, urllib.request
-items = json.load(urllib.request.urlopen(sys.argv[1] + "/api/v1/targets?limit=1000"))["items"]
-items = [i for i in items if i["state"] != "unservable"]
-print(max(items, key=lambda i: (i["width"] or 0) * (i["height"] or 0))["target"])
-P
-)
 echo
 echo "  open   http://$address/"
-if [ -n "$target" ]; then
-  echo "  or     $precinct fetch 'http://$address/jpip?target=$target' --fsiz 512,640 -o thumbnail.png"
-fi
+# The largest image shows what a window is for; deeper than 8 bits, its PNG is dark, a PGM is scaled by its viewer.
+python3 - "http://$address" "$precinct" 2>/dev/null <<'P' || true
+import json, sys, urllib.request
+base, precinct = sys.argv[1:3]
+items = json.load(urllib.request.urlopen(base + "/api/v1/targets?limit=1000"))["items"]
+items = [i for i in items if i["state"] == "indexed"]
+largest = max(items, key=lambda i: i["width"] * i["height"])
+print(f"  or     {precinct} fetch '{largest['jpip_url']}' --fsiz 512,640 -o thumbnail.pgm")
+for item in items:
+    if item["codestreams"] > 1:
+        print(f"  or     {precinct} fetch '{item['jpip_url']}' --stream 2 -o frame2.png")
+        break
+P
 echo "  Ctrl-C ends the server; the data stays in $PRECINCT_DATA"
 while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done
