@@ -39,9 +39,13 @@ echo
 echo "  open   http://$address/"
 # The largest image shows what a window is for; deeper than 8 bits, its PNG is dark, a PGM is scaled by its viewer.
 python3 - "http://$address" "$precinct" 2>/dev/null <<'P' || true
-import json, sys, urllib.request
+import json, sys, time, urllib.request
 base, precinct = sys.argv[1:3]
-items = json.load(urllib.request.urlopen(base + "/api/v1/targets?limit=1000"))["items"]
+for _ in range(50):
+    items = json.load(urllib.request.urlopen(base + "/api/v1/targets?limit=1000"))["items"]
+    if all(i["state"] != "stored" for i in items):
+        break
+    time.sleep(0.1)
 items = [i for i in items if i["state"] == "indexed"]
 largest = max(items, key=lambda i: i["width"] * i["height"])
 print(f"  or     {precinct} fetch '{largest['jpip_url']}' --fsiz 512,640 -o thumbnail.pgm")
