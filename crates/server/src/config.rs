@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use figment::{
     Figment,
@@ -40,7 +40,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Address to listen on for HTTP; port 0 picks a free port [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR", env = "PRECINCT_HTTP")]
+    #[arg(long, value_name = "ADDR", env = "PRECINCT_HTTP", value_parser = address)]
     pub http: Option<SocketAddr>,
     /// Base of the URLs that are handed out, as clients see it [default: http:// and the HTTP address]
     #[arg(long, value_name = "URL", env = "PRECINCT_PUBLIC_URL")]
@@ -131,9 +131,11 @@ impl FileSettings {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
-        Figment::from(Toml::string(&text))
-            .extract()
-            .with_context(|| format!("the configuration file {} is not right", path.display()))
+        Figment::from(Toml::string(&text)).extract().map_err(|error: figment::Error| {
+            // Its own words name the file and the profile in terms of the library.
+            let key = if error.path.is_empty() { String::new() } else { error.path.join(".") + ": " };
+            anyhow!("the configuration file {} is not right: {key}{}", path.display(), error.kind)
+        })
     }
 }
 
@@ -209,6 +211,10 @@ impl ServeArgs {
     }
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_error| "not an IP address and a port, as 127.0.0.1:8080 or [::1]:0".to_owned())
+}
+
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
@@ -262,6 +268,9 @@ mod tests {
     fn an_unknown_key_of_the_file_is_an_error_that_names_it() {
         let error = settle(ServeArgs::default(), "htpp = \"127.0.0.1:2\"").unwrap_err();
         assert!(format!("{error:#}").contains("htpp"), "{error:#}");
+        let error = settle(ServeArgs::default(), "max_channels = \"many\"").unwrap_err();
+        assert!(format!("{error:#}").contains("max_channels"), "{error:#}");
+        assert!(settle(ServeArgs::default(), "http = ").is_err());
     }
 
     #[test]

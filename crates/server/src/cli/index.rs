@@ -29,7 +29,7 @@ use super::{
 #[command(after_help = "Examples:\n  \
     precinct index scan.dcm                        what is in it, and what is damaged\n  \
     precinct index --explain slide.jp2             what its layout means for whoever asks for a window\n  \
-    precinct index --json image.j2k | jq .codestreams[0].tiles[0].packets\n  \
+    precinct index --json image.j2k | jq '.codestreams[0].tiles[0].packets'\n  \
     precinct index --embed indexed.jp2 image.jp2   a copy with the index inside, as ISO/IEC 15444-9 Annex I has it")]
 pub(super) struct Index {
     /// DICOM, JP2, JPX, JPH or J2K file

@@ -47,7 +47,8 @@ pub(super) async fn run(args: Inspect) -> anyhow::Result<ExitCode> {
     } else {
         File::open(Path::new(&args.what)).with_context(|| format!("{} cannot be opened", args.what))?
     };
-    tokio::task::spawn_blocking(move || show(LocalFile::of(file)?, args.all)).await??;
+    let shown = tokio::task::spawn_blocking(move || show(LocalFile::of(file)?, args.all)).await?;
+    shown.with_context(|| format!("{} cannot be shown", args.what))?;
     Ok(ExitCode::SUCCESS)
 }
 

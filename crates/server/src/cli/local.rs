@@ -37,7 +37,7 @@ pub(super) enum Content {
 impl LocalFile {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
-        Self::of(file)
+        Self::of(file).with_context(|| format!("{} cannot be read", path.display()))
     }
 
     pub(super) fn of(file: File) -> anyhow::Result<Self> {

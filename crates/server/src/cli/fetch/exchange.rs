@@ -151,7 +151,7 @@ impl AnswerHeaders {
     }
 }
 
-/// The first words of a refusal's body.
+/// The first words of a refusal's body; of problem details [RFC 9457], those meant to be read.
 async fn refusal(response: &mut reqwest::Response) -> String {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -161,7 +161,9 @@ async fn refusal(response: &mut reqwest::Response) -> String {
             break;
         }
     }
-    String::from_utf8_lossy(&body).trim().to_owned()
+    let problem = serde_json::from_slice::<serde_json::Value>(&body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    detail.map_or_else(|| String::from_utf8_lossy(&body).trim().to_owned(), str::to_owned)
 }
 
 /// An error with its causes: reqwest's own text leaves out why.

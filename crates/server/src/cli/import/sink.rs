@@ -108,6 +108,9 @@ struct Answer {
 
 impl RemoteSink {
     pub(super) fn new(base: &str) -> anyhow::Result<Self> {
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            bail!("--to takes the base URL of a server, as http://127.0.0.1:8080, and not {base}");
+        }
         let client = Client::builder().connect_timeout(CONNECT).build().context("no HTTP client")?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
