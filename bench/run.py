@@ -215,7 +215,7 @@ def bench_core(images, work):
         floor = subprocess.Popen(['taskset', '-c', '0', FLOOR, f'127.0.0.1:{port}', server.base], stderr=subprocess.DEVNULL)
         try:
             time.sleep(0.5)
-            for label, window, target in (('64 KiB', 'fsiz=4096,4096&roff=1000,1000&rsiz=180,180', 0.5), ('2 KiB', 'fsiz=4096,4096&roff=1010,1010&rsiz=8,8&len=2048', 0.35)):
+            for label, window, target in (('64 KiB', 'fsiz=4096,4096&roff=1000,1000&rsiz=130,130', 0.5), ('2 KiB', 'fsiz=4096,4096&roff=1010,1010&rsiz=8,8&len=2048', 0.35)):
                 query = f'/jpip?target={name}&type=jpp-stream&{window}'
                 size = len(get(f'http://127.0.0.1:{port}{query}'))
                 ours, static = wrk(server.base + query), wrk(f'http://127.0.0.1:{port}{query}')
