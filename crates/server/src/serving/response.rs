@@ -19,7 +19,10 @@ use super::{
     model::SessionModels,
     target::OpenTarget,
 };
-use crate::http::{delivery::Delivery, error::JpipRefusal};
+use crate::{
+    http::{delivery::Delivery, error::JpipRefusal},
+    storage::StorageError,
+};
 
 /// A response of a channel that is longer than this, in bytes, is sent in chunks and can be ended early.
 pub(crate) const AT_ONCE: u64 = 256 * 1024;
@@ -344,10 +347,37 @@ pub(crate) enum StepError {
 
 impl From<StepError> for JpipRefusal {
     fn from(error: StepError) -> Self {
-        Self::internal(&error)
+        match error {
+            StepError::Index(error) => refusal(error),
+            StepError::Read(error) => unread(&error),
+            StepError::Plan(error) => Self::internal(&error),
+        }
     }
 }
 
 fn refusal(error: IndexCacheError) -> JpipRefusal {
-    JpipRefusal::internal(&error)
+    match error {
+        IndexCacheError::Storage(StorageError::Io(error)) | IndexCacheError::Read(error) => unread(&error),
+        other => JpipRefusal::internal(&other),
+    }
+}
+
+/// What the system refuses (descriptors, a failing disk) may be over the next time; what we refuse is our mistake.
+fn unread(error: &io::Error) -> JpipRefusal {
+    if error.raw_os_error().is_some() { JpipRefusal::unavailable(error) } else { JpipRefusal::internal(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_503_and_what_we_refuse_is_500() {
+        let out_of_descriptors = || io::Error::from(rustix::io::Errno::MFILE);
+        let status = |error: StepError| JpipRefusal::from(error).status.as_u16();
+        assert_eq!(status(out_of_descriptors().into()), 503);
+        assert_eq!(status(IndexCacheError::Storage(out_of_descriptors().into()).into()), 503);
+        assert_eq!(status(io::Error::other("a span outside its frame").into()), 500);
+        assert_eq!(status(IndexCacheError::Unusable("").into()), 500);
+    }
 }
