@@ -354,6 +354,16 @@ fn point_17_channels_are_closed_in_every_way_that_clients_write() {
     let last = house.get(&format!("/jpip?cid={two}&cclose=*&fsiz=64,64&rsiz=9,9"));
     assert!(!last.response().messages.is_empty());
     assert!(gone(&one) && gone(&two));
+
+    // A channel that was opened by a request which then fails is not left behind, for nobody knows its name.
+    let open = || {
+        let metrics = String::from_utf8(house.get("/metrics").body).unwrap();
+        metrics.lines().find(|line| line.starts_with("precinct_jpip_channels")).map(str::to_owned)
+    };
+    let before = open();
+    assert!(before.is_some());
+    assert_eq!(house.get("/jpip?target=a.j2k&cnew=http&cclose=n1.unknown&fsiz=8,8").status, 503);
+    assert_eq!(open(), before);
 }
 
 #[test]

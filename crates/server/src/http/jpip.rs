@@ -16,7 +16,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use jpip::{
-    EorReason, Limits, cache_model::CacheModel, message::encode_eor, request::channel::Transport, session::Refusal,
+    EorReason, Limits,
+    cache_model::CacheModel,
+    message::encode_eor,
+    request::channel::{CloseList, Transport},
+    session::Refusal,
 };
 use percent_encoding::percent_decode_str;
 
@@ -155,12 +159,21 @@ async fn serve(
         }
     }
     let first = planned.read_planned(response::AT_ONCE).await?;
+    let channels = app.serving().channels();
+    let mut granted = None;
     if let (Some(of), Some((session, channel))) = (grant, on) {
-        let cid = app.serving().channels().open(of, session, channel).map_err(channel_refusal)?;
+        let cid = channels.open(of, session, channel).map_err(channel_refusal)?;
         fields.push(("JPIP-cnew", format!("cid={cid},path={},transport=http", app.jpip_path())));
+        granted = Some(cid);
     }
-    if let Some(list) = &request.cclose {
-        app.serving().channels().close(list, request.cid.as_deref()).map_err(channel_refusal)?;
+    if let Some(list) = &request.cclose
+        && let Err(refusal) = channels.close(list, request.cid.as_deref())
+    {
+        // Nobody will hear of the new channel, so it must not stay open.
+        if let Some(cid) = granted {
+            let _closed = channels.close(&CloseList::Channels(vec![cid]), None);
+        }
+        return Err(channel_refusal(refusal));
     }
     let peer = Arc::clone(peer);
     let body = if first.last {

@@ -172,6 +172,10 @@ impl Response {
         let mut len = self.planned.iter().map(|batch| batch.body_len).sum();
         while !self.ended && len <= limit {
             let batch = self.next_batch().await?;
+            // A long stretch that the client holds already gives empty batches: others get their turn meanwhile.
+            if batch.body_len == 0 {
+                tokio::task::yield_now().await;
+            }
             len += batch.body_len;
             self.planned.push_back(batch);
         }
@@ -193,6 +197,7 @@ impl Response {
             let batch = self.next_batch().await?;
             pieces += batch.pieces.len();
             self.planned.push_back(batch);
+            tokio::task::yield_now().await;
         }
         Ok(Some(self.planned.iter().map(|batch| batch.body_len).sum()))
     }
