@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# make bench: speed and memory, each figure beside a floor or a peer measured in the same run. Prints, asserts nothing.
+# BENCH_ONLY=index,cold runs a part (bench/run.py lists the parts). Takes a release build and then some minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/need.sh bench
+bash scripts/venv.sh
+cargo build --release -p precinct --bin precinct --example static_floor
+# The image makers of the tools folder need numpy: theirs is the python3 of the virtual environment.
+PATH="$PWD/.venv/bin:$PATH" exec .venv/bin/python bench/run.py ${BENCH_ONLY:+--only "$BENCH_ONLY"}
