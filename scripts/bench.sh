@@ -4,7 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/need.sh bench
-bash scripts/venv.sh
 cargo build --release -p precinct --bin precinct --example static_floor
-# The image makers of the tools folder need numpy: theirs is the python3 of the virtual environment.
-PATH="$PWD/.venv/bin:$PATH" exec .venv/bin/python bench/run.py ${BENCH_ONLY:+--only "$BENCH_ONLY"}
+exec python3 bench/run.py ${BENCH_ONLY:+--only "$BENCH_ONLY"}

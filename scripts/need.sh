@@ -43,6 +43,10 @@ done
 if [ "$purpose" != build ] && [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip' 2>/dev/null; then
   missing+=(python3-venv)
 fi
+# The tools folder makes its bench images with the system's Python.
+if [ "$purpose" = bench ] && ! /usr/bin/python3 -c 'import numpy, PIL' 2>/dev/null; then
+  missing+=(python3-numpy python3-pil)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
