@@ -34,6 +34,52 @@ fn e1_a_head_that_never_ends_is_closed_within_ten_seconds() {
 }
 
 #[test]
+fn e2_an_upload_that_falls_silent_is_given_up() {
+    let mut house = house();
+    let began = Instant::now();
+    let mut slow = house.connect();
+    slow.send(b"POST /api/v1/import?name=slow.j2k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc");
+    assert!(slow.try_answer(false).is_none_or(|answer| answer.status == 408));
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
+    assert!(house.is_alive());
+    assert_eq!(std::fs::read_dir(house.data().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing() {
+    let house = house();
+    {
+        let mut connection = house.connect();
+        let head = "POST /api/v1/import?name=half.j2k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
+        connection.send(head.as_bytes());
+        connection.send(&pictures::tiny());
+    }
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_dir(house.data().join("tmp")).unwrap().count() > 0 {
+        assert!(Instant::now() < until, "the temporary file stays");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(house.get("/jpip?target=half.j2k").status, 404);
+}
+
+#[test]
+fn c18_a_pixel_data_provider_url_is_never_fetched() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/latest/meta-data?target=x", listener.local_addr().unwrap());
+    let uid = "1.2.826.0.1.3680043.10.92.1";
+    let mut object = pictures::object(uid, "1.2.840.10008.1.2.4.94", 1);
+    object.attributes().put(0x0028_7fe0, "UR", &url);
+    let mut house = House::open();
+    house.import("", &object.to_bytes().unwrap());
+    let answer = house.get(&format!("/jpip?target={uid}&fsiz=16,16"));
+    assert_eq!(answer.status, 501);
+    assert!(!answer.text().contains("latest"), "{}", answer.text());
+    assert!(house.is_alive());
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody called");
+}
+
+#[test]
 fn e3_slow_readers_cost_no_memory() {
     let house = House::with_files(&[("noise.j2k", pictures::noise(1024))]);
     let whole = house.get("/jpip?target=noise.j2k&fsiz=1024,1024").body.len() as u64;
