@@ -11,7 +11,7 @@ pub struct Limits {
     pub max_code_blocks: u64,
     /// Bytes of one packet header; they are read as a stream, so this bounds work, not memory.
     pub max_packet_header: usize,
-    /// Bytes of the main header or of one tile-part header.
+    /// Bytes of the main header or of one tile-part header; indexing counts neither SOC nor SOT.
     pub max_header: u64,
     /// Boxes of a JP2-family file, over all depths.
     pub max_boxes: usize,

@@ -159,8 +159,9 @@ impl CacheModel {
                     _ if edit.additive => Cow::Borrowed(scope.expand(&descriptor)),
                     _ => Cow::Owned(self.held_codestreams(scope.ranges(&descriptor), class)),
                 };
-                budget = budget.saturating_sub(keys.len());
-                if budget > 0 {
+                let left = budget.checked_sub(keys.len());
+                budget = left.unwrap_or(0);
+                if left.is_some() {
                     for &id in keys.iter() {
                         self.change((id, class), edit, |facts| match descriptor.bins {
                             BinSelector::Implicit(places) => facts.add_rule(Rule::implicit(places, edit), max_rules),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use codestream::testkit::{Order, tiny_codestream};
-use jpip::{CacheModel, CodestreamId, CodestreamSet, EorReason, RequestError, metadata};
+use jpip::limits::Limits;
+use jpip::{BinKey, CacheModel, CodestreamId, CodestreamSet, EorReason, Request, RequestError, metadata};
 
 use super::pair::*;
 
@@ -65,7 +66,7 @@ fn the_index_is_asked_for_in_bounded_pieces() {
 #[test]
 fn a_plan_that_was_not_polled_says_so() {
     use codestream::SparseBytes;
-    use jpip::{PlanError, Request, ResponsePlan};
+    use jpip::{PlanError, ResponsePlan};
 
     let server = server(&tiny_codestream());
     let request = Request::parse(b"fsiz=16,16", None).unwrap();
@@ -133,4 +134,115 @@ fn a_response_that_fills_the_model_repeats_nothing_and_misses_nothing() {
             assert_eq!(end, EorReason::ImageDone, "{most} {tiles}");
         }
     }
+}
+
+/// Checks that a field of three items is taken by limits of three and refused by limits of two.
+#[track_caller]
+fn check_count(query: &str, limits: impl Fn(usize) -> Limits) {
+    let parse = |most| Request::parse_within(query.as_bytes(), None, &limits(most));
+    assert!(parse(3).is_ok(), "{query}: {:?}", parse(3));
+    assert!(matches!(parse(2), Err(RequestError::LimitExceeded { limit: 2, .. })), "{query}: {:?}", parse(2));
+}
+
+#[test]
+fn max_list_items_is_kept() {
+    for query in ["comps=0,1,2", "stream=0,1,2", "type=jpp-stream,jpt-stream,raw", "mset=0,1,2", "cclose=a,b,c"] {
+        check_count(query, |max_list_items| Limits { max_list_items, ..Limits::default() });
+    }
+}
+
+#[test]
+fn max_metareq_groups_is_kept() {
+    check_count("metareq=[*],[xml_],[*]", |max_metareq_groups| Limits { max_metareq_groups, ..Limits::default() });
+}
+
+#[test]
+fn max_metareq_properties_is_kept() {
+    let limits = |max_metareq_properties| Limits { max_metareq_properties, ..Limits::default() };
+    check_count("metareq=[asoc;xml_;uuid]", limits);
+}
+
+#[test]
+fn max_model_items_is_kept() {
+    for query in ["model=P1,P2,P3", "need=P1,P2,P3"] {
+        check_count(query, |max_model_items| Limits { max_model_items, ..Limits::default() });
+    }
+}
+
+#[test]
+fn max_model_edits_is_kept() {
+    let frames: Vec<_> = (0..4).map(|seed| tiny_codestream().seed(seed)).collect();
+    let server = server_of(&frames, CodestreamSet::File, metadata::raw_codestream());
+    let request = |query: &str| Request::parse(query.as_bytes(), None).unwrap();
+    let model = |max_model_edits| {
+        let limits = Limits { max_model_edits, ..Limits::default() };
+        let mut model = CacheModel::for_stateless(&request("model=[0-3]Hm"), &server.target, &limits);
+        let added = !model.held(&BinKey::main_header(CodestreamId(3))).is_nothing();
+        for id in 0..4 {
+            model.record(&BinKey::main_header(CodestreamId(id)), 1, true);
+            model.record(&BinKey::tile_header(CodestreamId(id), 0), 1, true);
+        }
+        model.apply(&request("model=[0-3]-Hm"), &server.target);
+        (added, !model.held(&BinKey::tile_header(CodestreamId(3), 0)).is_nothing())
+    };
+    assert_eq!(model(8), (true, true));
+    assert_eq!(model(1), (false, false), "additions are passed over, taking away forgets everything");
+    let added = |most| model(most).0;
+    assert_eq!((added(4), added(3)), (true, false));
+}
+
+#[test]
+fn index_ahead_is_kept() {
+    use codestream::{CHUNK, SparseBytes};
+    use jpip::ResponsePlan;
+
+    let tiny = tiny_codestream().size(600, 600).levels(1).precincts(&[(3, 3)]).code_block(2, 2).layers(2);
+    let mut server = server(&tiny);
+    let mut asked_for = |index_ahead| {
+        server.limits.index_ahead = index_ahead;
+        let request = Request::parse(b"fsiz=600,600", None).unwrap();
+        let mut plan = ResponsePlan::new(&request, server.target.clone(), &server.limits).unwrap();
+        let mut index = SparseBytes::new(server.index_len());
+        server.open_all(&mut plan, &mut index);
+        plan.poll_needs(&index).unwrap().iter().map(|range| range.end - range.start).sum::<u64>()
+    };
+    let all = asked_for(1 << 30);
+    assert!(all > 4 * CHUNK, "{all}");
+    let one = asked_for(CHUNK);
+    assert!(0 < one && one <= 2 * CHUNK, "{one}: a piece may begin inside a chunk");
+}
+
+#[test]
+fn max_message_is_kept() {
+    let mut server = server(&tiny_codestream().size(200, 200).levels(1));
+    let mut longest = |max_message| {
+        server.limits.max_message = max_message;
+        server.stateless("fsiz=200,200").messages().iter().map(|message| message.len).max()
+    };
+    assert_eq!((longest(150), longest(151)), (Some(150), Some(151)));
+}
+
+#[test]
+fn max_codestreams_is_kept() {
+    let frames: Vec<_> = (0..3).map(|seed| tiny_codestream().seed(seed)).collect();
+    let mut server = server_of(&frames, CodestreamSet::File, metadata::raw_codestream());
+    let mut served = |most| {
+        server.limits.max_codestreams = most;
+        server.stateless("stream=0-2&fsiz=16,16").messages().iter().map(|message| message.key().codestream).max()
+    };
+    assert_eq!((served(3), served(2)), (Some(CodestreamId(2)), Some(CodestreamId(1))));
+}
+
+#[test]
+fn max_model_entries_is_kept() {
+    let held = |max_model_entries| {
+        let mut model = CacheModel::new(&Limits { max_model_entries, ..Limits::default() });
+        (0..20).for_each(|id| model.record(&BinKey::main_header(CodestreamId(id)), 1, true));
+        let kept = (0..20).filter(|&id| !model.held(&BinKey::main_header(CodestreamId(id))).is_nothing()).count();
+        (kept, model.entries())
+    };
+    let (kept, entries) = held(1000);
+    assert_eq!((kept, held(entries)), (20, (20, entries)));
+    let (kept, fewer) = held(entries - 1);
+    assert!(kept < 20 && fewer < entries, "{kept} {fewer}");
 }
