@@ -3,14 +3,13 @@
 use std::{collections::VecDeque, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use codestream::{SparseBytes, annex_i::IndexedCodestream};
+use codestream::{Extent, SparseBytes, annex_i::IndexedCodestream};
 use http::StatusCode;
 use jpip::{
     CacheModel, CodestreamId, Limits, Request,
     response::{Batch, Piece, PlanError, ResponsePlan},
 };
 use metrics::Counter;
-use smallvec::SmallVec;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     http::{delivery::Delivery, error::JpipRefusal},
+    storage::Hole,
     storage::StorageError,
 };
 
@@ -29,9 +29,6 @@ pub(crate) const AT_ONCE: u64 = 256 * 1024;
 
 /// Body bytes that are planned and read at a time.
 const BATCH: usize = 64 * 1024;
-
-/// A part of at least so many bytes is passed on as it was read; smaller ones are gathered.
-const LARGE: usize = 8 * 1024;
 
 /// Pieces of a stateless response that are held so that its length can be told; above, it is planned twice.
 const MOST_PIECES: usize = 8 * 1024;
@@ -262,54 +259,46 @@ impl Response {
 }
 
 impl Sources {
-    /// Reads the parts of a batch: each located inside its frame, neighbours together, in message order.
+    /// Reads the parts of a batch, each located inside its frame, to where they belong between the message heads.
     async fn read(&self, batch: Batch, out: &mut Vec<Bytes>) -> Result<(), StepError> {
-        enum Spot {
-            Inline(std::ops::Range<u32>),
-            Read,
-        }
-        let mut spots: SmallVec<[Spot; 64]> = SmallVec::new();
-        let mut ranges = Vec::with_capacity(batch.pieces.len());
+        let len = usize::try_from(batch.body_len).map_err(io::Error::other)?;
+        let mut body = BytesMut::zeroed(len);
+        let mut holes = Vec::with_capacity(batch.pieces.len());
+        let mut at = 0;
+        let mut hole = |extent: Extent, at: &mut usize| -> io::Result<()> {
+            let end = usize::try_from(extent.len).ok().and_then(|len| at.checked_add(len));
+            let end = end.ok_or_else(|| io::Error::other("a part longer than memory"))?;
+            holes.push(Hole { at: *at..end, offset: extent.offset });
+            *at = end;
+            Ok(())
+        };
         for piece in batch.pieces {
             match piece {
-                Piece::Inline(range) => spots.push(Spot::Inline(range)),
+                Piece::Inline(range) => {
+                    let inline = batch.inline.get(range.start as usize..range.end as usize);
+                    let inline = inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?;
+                    let place = body.get_mut(at..at + inline.len());
+                    place.ok_or_else(|| io::Error::other("inline bytes out of range"))?.copy_from_slice(inline);
+                    at += inline.len();
+                }
                 Piece::Codestream { id, span } => {
                     let known = self.codestreams.iter().find(|(known, _)| *known == id);
                     let (_, codestream) = known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
                     for extent in codestream.extents().locate(span).map_err(io::Error::other)? {
-                        ranges.push(extent.offset..extent.end());
-                        spots.push(Spot::Read);
+                        hole(extent, &mut at)?;
                     }
                 }
-                Piece::Object(extent) => {
-                    ranges.push(extent.offset..extent.end());
-                    spots.push(Spot::Read);
-                }
+                Piece::Object(extent) => hole(extent, &mut at)?,
             }
         }
-        let mut read = if ranges.is_empty() { Vec::new() } else { self.open.object().read(ranges).await? }.into_iter();
-        let room = usize::try_from(batch.body_len).unwrap_or(BATCH).min(BATCH);
-        let mut gathered = BytesMut::with_capacity(room);
-        for spot in spots {
-            let bytes = match spot {
-                Spot::Inline(range) => {
-                    let inline = batch.inline.get(range.start as usize..range.end as usize);
-                    gathered.extend_from_slice(inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?);
-                    continue;
-                }
-                Spot::Read => read.next().unwrap_or_default(),
-            };
-            if bytes.len() < LARGE {
-                gathered.extend_from_slice(&bytes);
-                continue;
-            }
-            if !gathered.is_empty() {
-                out.push(gathered.split().freeze());
-            }
-            out.push(bytes);
+        if at != len {
+            return Err(io::Error::other("a batch that is not as long as it says").into());
         }
-        if !gathered.is_empty() {
-            out.push(gathered.freeze());
+        if !holes.is_empty() {
+            body = self.open.object().fill(body, holes).await?;
+        }
+        if !body.is_empty() {
+            out.push(body.freeze());
         }
         Ok(())
     }

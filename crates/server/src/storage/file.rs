@@ -1,5 +1,7 @@
 //! One stored file, open for reading: at once when the page cache has the bytes, aside when it has not.
 
+mod scatter;
+
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Bytes, BytesMut};
 use codestream::ByteSource;
 use rustix::io::{Errno, ReadWriteFlags};
+pub use scatter::Hole;
 
 /// A stored object or index, open for reading. Its length is that of the file when it was opened.
 #[derive(Debug)]
