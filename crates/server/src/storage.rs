@@ -20,7 +20,7 @@ use catalog::{IndexKey, ObjectKey};
 use futures_util::stream::BoxStream;
 
 pub use error::StorageError;
-pub use file::StoredFile;
+pub use file::{Hole, StoredFile};
 pub use temp::{CompleteObject, TempIndex, TempObject};
 
 use crate::data_dir::DataDir;
