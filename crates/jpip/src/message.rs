@@ -124,6 +124,11 @@ impl MessageEncoder {
         if header.class.has_aux() {
             encode_vbas(header.aux, out);
         }
+        self.pass_over(header);
+    }
+
+    /// Goes on as if the header had been encoded.
+    pub(crate) const fn pass_over(&mut self, header: &MessageHeader) {
         self.previous = Some((header.class, header.codestream));
     }
 

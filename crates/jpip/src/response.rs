@@ -64,7 +64,7 @@ impl PlanError {
 }
 
 /// The answer to one request on its way out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResponsePlan {
     request: Request,
     target: Arc<LogicalTarget>,
@@ -86,6 +86,8 @@ pub struct ResponsePlan {
     delivered: CacheModel,
     /// Whether image data are noted in `delivered`, or metadata alone.
     keeps_record: bool,
+    /// Whether batches tell their length alone.
+    only_measures: bool,
     needs_index: bool,
     is_preempted: bool,
     is_len_too_small: bool,
@@ -171,6 +173,7 @@ impl ResponsePlan {
             writer: MessageWriter::new(limit),
             delivered: CacheModel::new(limits),
             keeps_record: true,
+            only_measures: false,
             needs_index: true,
             is_preempted: false,
             is_len_too_small: false,
@@ -196,6 +199,11 @@ impl ResponsePlan {
     /// data go out is then not noted.
     pub fn never_commit(&mut self) {
         self.keeps_record = false;
+    }
+
+    /// From now on [`Batch::body_len`] is right and nothing else is in a batch: for the length of a long response.
+    pub const fn only_measure(&mut self) {
+        self.only_measures = true;
     }
 
     /// Hands over a codestream. They are delivered in the order in which they are opened.
@@ -235,7 +243,7 @@ impl ResponsePlan {
     /// - [`PlanError::NotPolled`] if [`ResponsePlan::poll_needs`] was not asked until nothing was missing.
     /// - [`PlanError::Index`] if the index contradicts itself.
     pub fn next(&mut self, model: &CacheModel, index: &SparseBytes, budget: usize) -> Result<Batch, PlanError> {
-        let mut batch = Batch::default();
+        let mut batch = Batch { only_measures: self.only_measures, ..Batch::default() };
         if self.ended {
             return Ok(batch);
         }

@@ -19,6 +19,8 @@ pub struct Batch {
     pub body_len: u64,
     /// Set on the last batch: why the response ended. Its message is part of the batch.
     pub end: Option<EorReason>,
+    /// Whether [`Batch::body_len`] is all that is wanted.
+    pub(super) only_measures: bool,
 }
 
 /// A run of body bytes.
@@ -159,6 +161,15 @@ impl MessageWriter {
             head_len = self.encoder.encoded_len(&header) as u64;
             is_last = true;
         }
+        let size = head_len.saturating_add(len);
+        self.remaining = self.remaining.saturating_sub(size);
+        self.written = self.written.saturating_add(size);
+        let sent = if is_last { Sent::LastBytes(len) } else { Sent::Bytes(len) };
+        if batch.only_measures {
+            self.encoder.pass_over(&header);
+            batch.body_len = batch.body_len.saturating_add(size);
+            return sent;
+        }
         batch.write_inline(|inline| self.encoder.encode(&header, inline));
         let (mut skip, mut left) = (body.offset.saturating_sub(body.parts_offset), len);
         for part in body.parts {
@@ -174,14 +185,12 @@ impl MessageWriter {
             batch.push_part(body.codestream, part, skip, take);
             (skip, left) = (0, left - take);
         }
-        let size = head_len.saturating_add(len);
-        self.remaining = self.remaining.saturating_sub(size);
-        self.written = self.written.saturating_add(size);
-        if is_last { Sent::LastBytes(len) } else { Sent::Bytes(len) }
+        sent
     }
 
     fn header(&self, body: &Body<'_>, len: u64) -> MessageHeader {
         let end = body.offset.saturating_add(len);
+        let layers = || body.layer_ends.partition_point(|&layer_end| layer_end <= end) as u64;
         MessageHeader {
             class: body.class,
             codestream: body.codestream,
@@ -189,7 +198,7 @@ impl MessageWriter {
             offset: body.offset,
             len,
             complete: body.ends && len == body.len,
-            aux: body.layer_ends.partition_point(|&layer_end| layer_end <= end) as u64,
+            aux: if body.class.has_aux() { layers() } else { 0 },
         }
     }
 }

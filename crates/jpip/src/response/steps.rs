@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use codestream::TileIndex;
-use codestream::annex_i::OpenError;
+use codestream::annex_i::{IndexedCodestream, OpenError};
 use codestream::geometry::precinct_id;
 use codestream::parts::SparseBytes;
+use codestream::{Span, TileIndex};
+use smallvec::SmallVec;
 
 use super::batch::{Batch, Body, Sent};
 use super::image::{ImageCursor, PrecinctSlice, all_layer_ends, precinct_slice};
 use super::{ResponsePlan, Stage};
 use crate::cache_model::{CacheModel, Held, PrecinctPlace};
-use crate::data_bin::{BinKey, DataBinClass};
+use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
 use crate::target::Part;
 
 /// What one step did.
@@ -219,6 +220,9 @@ impl ResponsePlan {
             // The precincts of one resolution of the tile-component go in one step, or thousands of tiny ones
             // would each be looked up from the top.
             let range = window.range(cursor.resolution);
+            let codestream = Arc::clone(&open.codestream);
+            let knows_none = model.knows_no_precinct(open.id);
+            let source = Source { id: open.id, codestream: &codestream, model, knows_none, index };
             let mut run = 0u32;
             while let Some((range, sequence)) = range.and_then(|r| Some((r, r.nth_sequence(cursor.precinct)?))) {
                 if self.is_record_filling(model) {
@@ -232,7 +236,7 @@ impl ResponsePlan {
                     layers: window.layers,
                     sent,
                 };
-                let (step, rest) = self.precinct(n, &at, model, index, batch)?;
+                let (step, rest) = self.precinct(&source, &at, batch)?;
                 sent = match rest {
                     Some(sent) => sent,
                     None => {
@@ -276,32 +280,31 @@ impl ResponsePlan {
     /// Sends what the current slot holds of one precinct, one message of it.
     fn precinct(
         &mut self,
-        n: usize,
+        source: &Source<'_>,
         at: &Precinct,
-        model: &CacheModel,
-        index: &SparseBytes,
         batch: &mut Batch,
     ) -> Result<(Step, Option<u64>), OpenError> {
         let nothing = Ok((Step::On, None));
-        let Some(open) = self.open.get(n) else { return nothing };
-        let codestream = Arc::clone(&open.codestream);
+        let Source { id: codestream_id, codestream, model, knows_none, index } = *source;
         let (component, layers) = (at.cursor.component, at.layers);
         let Some(id) = precinct_id(codestream.header().siz(), at.tile, component, at.sequence) else { return nothing };
-        let key = BinKey::precinct(open.id, id);
-        let place = at.place();
-        let wanted = self.need.as_ref().map(|need| need.held_precinct(&key, &place));
+        let key = BinKey::precinct(codestream_id, id);
+        let wanted = self.need.as_ref().map(|need| need.held_precinct(&key, &at.place()));
         if wanted.as_ref().is_some_and(Held::is_nothing) {
             return nothing;
         }
-        let held =
-            if model.knows_no_precinct(key.codestream) { Held::Nothing } else { model.held_precinct(&key, &place) };
+        let held = if knows_none { Held::Nothing } else { model.held_precinct(&key, &at.place()) };
         if held == Held::Complete {
             return nothing;
         }
         let first = at.sequence.saturating_mul(u64::from(layers));
         let packet = |layer: u16| codestream.packet(at.tile, component, first + u64::from(layer), index);
         let max_layers = self.request.layers.map_or(u16::MAX, |max| u16::try_from(max).unwrap_or(u16::MAX));
-        let Some(mut slice) = precinct_slice(layers, at.cursor.layers(layers), max_layers, packet)? else {
+        let of_visit = at.cursor.layers(layers);
+        if layers == 1 && of_visit == (0..1) && max_layers > 0 && wanted.is_none() && held == Held::Nothing {
+            return Ok(self.sole_packet(&key, &packet(0)?, at.sent, batch));
+        }
+        let Some(mut slice) = precinct_slice(layers, of_visit, max_layers, packet)? else {
             return nothing;
         };
         let speaks_of_layers =
@@ -328,22 +331,56 @@ impl ResponsePlan {
             return nothing;
         }
         let PrecinctSlice { end, ends, parts, layer_ends, start: parts_offset } = slice;
-        let class = if self.extended { DataBinClass::ExtendedPrecinct } else { DataBinClass::Precinct };
         let body = Body {
-            class,
-            codestream: key.codestream,
-            id,
             offset: start,
             len: end - start,
             ends,
             parts: &parts,
             parts_offset,
             layer_ends: &layer_ends,
-            max: self.limits.max_message,
-            divisible: true,
+            ..self.precinct_body(&key)
         };
         Ok(self.write(&key, &body, batch))
     }
+
+    /// Sends a data-bin of one packet, or what is left of it after `sent` bytes: nearly every precinct that there is.
+    fn sole_packet(&mut self, key: &BinKey, spans: &[Span], sent: u64, batch: &mut Batch) -> (Step, Option<u64>) {
+        let parts: SmallVec<[Part; 1]> = spans.iter().copied().map(Part::Span).collect();
+        let end: u64 = spans.iter().map(|span| span.len).sum();
+        // An absent packet is no layer that the data-bin holds.
+        let layer_ends = if spans.is_empty() { &[][..] } else { &[end] };
+        let len = end.saturating_sub(sent);
+        let body = Body { offset: sent, len, ends: true, parts: &parts, layer_ends, ..self.precinct_body(key) };
+        self.write(key, &body, batch)
+    }
+
+    /// A message of a precinct data-bin that holds nothing yet.
+    const fn precinct_body(&self, key: &BinKey) -> Body<'static> {
+        Body {
+            class: if self.extended { DataBinClass::ExtendedPrecinct } else { DataBinClass::Precinct },
+            codestream: key.codestream,
+            id: key.id,
+            offset: 0,
+            len: 0,
+            ends: false,
+            parts: &[],
+            parts_offset: 0,
+            layer_ends: &[],
+            max: self.limits.max_message,
+            divisible: true,
+        }
+    }
+}
+
+/// Where the precincts of a walk come from, and what the client holds of them.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    id: CodestreamId,
+    codestream: &'a IndexedCodestream,
+    model: &'a CacheModel,
+    /// Whether the model knows nothing of this codestream's precincts.
+    knows_none: bool,
+    index: &'a SparseBytes,
 }
 
 /// A data-bin that goes out as a whole, if it can.

@@ -103,7 +103,25 @@ impl Server {
             calls += 1;
             assert!(calls < 100_000, "no progress");
             if let Some(end) = end {
+                assert_eq!(self.measured(&request, model), body.len() as u64, "what is measured is what is sent");
                 return Ok(Reply { headers: plan.headers(), body, end, plan });
+            }
+        }
+    }
+
+    /// The length of the response to a request, of which no message is made.
+    fn measured(&self, request: &Request, model: &CacheModel) -> u64 {
+        let mut plan = ResponsePlan::new(request, Arc::clone(&self.target), &self.limits).unwrap();
+        let mut index = SparseBytes::new(self.index.len() as u64);
+        self.open_all(&mut plan, &mut index);
+        plan.only_measure();
+        let mut len = 0;
+        loop {
+            self.load_needs(&mut plan, &mut index);
+            let batch = plan.next(model, &index, self.budget).unwrap();
+            len += batch.body_len;
+            if batch.end.is_some() {
+                return len;
             }
         }
     }
@@ -131,13 +149,7 @@ impl Server {
         model: &CacheModel,
         body: &mut Vec<u8>,
     ) -> Option<EorReason> {
-        loop {
-            let missing = plan.poll_needs(index).unwrap();
-            if missing.is_empty() {
-                break;
-            }
-            self.load(index, &missing);
-        }
+        self.load_needs(plan, index);
         let batch = plan.next(model, index, self.budget).unwrap();
         let before = body.len();
         for piece in &batch.pieces {
@@ -154,6 +166,16 @@ impl Server {
         }
         assert_eq!((body.len() - before) as u64, batch.body_len);
         batch.end
+    }
+
+    fn load_needs(&self, plan: &mut ResponsePlan, index: &mut SparseBytes) {
+        loop {
+            let missing = plan.poll_needs(index).unwrap();
+            if missing.is_empty() {
+                return;
+            }
+            self.load(index, &missing);
+        }
     }
 
     fn object_bytes(&self, extent: Extent) -> &[u8] {

@@ -145,20 +145,16 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let mut len = Some(planned.look_ahead(response::AT_ONCE).await?);
+    let at_hand = planned.read_ahead(response::AT_ONCE).await?;
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
-    // What was looked ahead may end a little beyond that limit, which makes no difference to a stateless response.
-    if !planned.is_planned() || on.is_some() && len > Some(response::AT_ONCE) {
-        len = if on.is_some() { None } else { planned.look_to_the_end().await? };
-        if on.is_none() && len.is_none() {
-            // The length is told before the first byte, so a very long response is planned once for its length alone.
-            let model = Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits)));
-            let again = response::Response::plan(request, target, model, None, indexes, &metrics.jpip_aborted).await?;
-            len = Some(again.count().await?);
-        }
-    }
-    let first = planned.read_planned(response::AT_ONCE).await?;
+    let len = match on {
+        // The length is told before the first byte, so the rest of a long response is planned once for that alone.
+        None => Some(at_hand + planned.count_rest().await?),
+        // What was read ahead may end a little beyond that limit.
+        Some(_) => (planned.is_whole() && at_hand <= response::AT_ONCE).then_some(at_hand),
+    };
+    let first = planned.take_ahead();
     let channels = app.serving().channels();
     let mut granted = None;
     if let (Some(of), Some((session, channel))) = (grant, on) {
@@ -177,9 +173,9 @@ async fn serve(
     }
     let peer = Arc::clone(peer);
     let body = if first.last {
-        JpipBody::whole(first.chunks, Box::new(planned.into_ticket()), len, peer, metrics)
+        JpipBody::whole(first.pieces, Box::new(planned.into_ticket()), len, peer, metrics)
     } else {
-        JpipBody::streamed(first.chunks, Box::new(planned), len, peer, metrics)
+        JpipBody::streamed(first.pieces, Box::new(planned), len, peer, metrics)
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();

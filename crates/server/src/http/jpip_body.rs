@@ -127,7 +127,7 @@ impl Body for JpipBody {
             match step_done {
                 Err(error) => return Poll::Ready(Some(Err(error))),
                 Ok(done) => {
-                    this.ready.extend(done.chunks);
+                    this.ready.extend(done.pieces);
                     if done.last {
                         this.ticket = Some(Box::new(response.into_ticket()));
                     } else {

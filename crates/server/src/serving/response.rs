@@ -1,6 +1,6 @@
 //! One response: planned by the protocol core, read piece by piece, recorded when it has been delivered.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use codestream::{Extent, SparseBytes, annex_i::IndexedCodestream};
@@ -27,11 +27,8 @@ use crate::{
 /// A response of a channel that is longer than this, in bytes, is sent in chunks and can be ended early.
 pub(crate) const AT_ONCE: u64 = 256 * 1024;
 
-/// Body bytes that are planned and read at a time.
-const BATCH: usize = 64 * 1024;
-
-/// Pieces of a stateless response that are held so that its length can be told; above, it is planned twice.
-const MOST_PIECES: usize = 8 * 1024;
+/// Body bytes that are planned, read and handed to the socket at a time.
+const BATCH: usize = 96 * 1024;
 
 /// Index bytes of one response that are held at a time, above which what was loaded first is let go.
 const LOADED: u64 = 32 << 20;
@@ -53,8 +50,8 @@ pub(crate) struct Response {
     loaded: SparseBytes,
     place: Option<Place>,
     aborted: Counter,
-    /// Batches that were planned and are not read yet.
-    planned: VecDeque<Batch>,
+    /// What was read and not handed out, one piece for each batch.
+    ahead: Vec<Bytes>,
     ended: bool,
 }
 
@@ -67,7 +64,7 @@ struct Sources {
 
 /// What one step of a response gave.
 pub(crate) struct Step {
-    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) pieces: Vec<Bytes>,
     /// Nothing comes after these.
     pub(crate) last: bool,
 }
@@ -123,7 +120,7 @@ impl Response {
             loaded,
             place,
             aborted: aborted.clone(),
-            planned: VecDeque::new(),
+            ahead: Vec::new(),
             ended: false,
         })
     }
@@ -133,122 +130,73 @@ impl Response {
         self.plan.content_type()
     }
 
-    /// The header fields that tell what is served; complete once something was planned.
+    /// The header fields that tell what is served; complete once something was read ahead.
     pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
         self.plan.headers()
     }
 
-    /// The next messages, none of their bytes read.
-    async fn next_batch(&mut self) -> Result<Batch, StepError> {
-        loop {
-            let needs = self.plan.poll_needs(&self.loaded)?;
-            if needs.is_empty() {
-                break;
-            }
-            if self.loaded.loaded_len() > LOADED {
-                self.loaded = self.sources.open.nothing_loaded();
-                continue;
-            }
-            self.sources.indexes.load(&self.sources.open, &needs, &mut self.loaded).await?;
-        }
-        let model = match &mut self.model {
-            Model::Session { models, tid } => models.of(tid, &self.limits),
-            Model::Request(model) => model,
-        };
-        let batch = self.plan.next(model, &self.loaded, BATCH)?;
-        self.ended = batch.end.is_some();
-        Ok(batch)
-    }
-
-    /// Plans until more than `limit` body bytes are planned or the response ends; returns how many are.
+    /// Reads until more than `limit` body bytes are at hand or the response ends; returns how many are.
     ///
     /// # Errors
     ///
-    /// If the index cannot be read.
-    pub(crate) async fn look_ahead(&mut self, limit: u64) -> Result<u64, StepError> {
-        let mut len = self.planned.iter().map(|batch| batch.body_len).sum();
-        while !self.ended && len <= limit {
-            let batch = self.next_batch().await?;
+    /// If the index or the stored object cannot be read.
+    pub(crate) async fn read_ahead(&mut self, limit: u64) -> Result<u64, StepError> {
+        let mut at_hand = self.ahead.iter().map(|piece| piece.len() as u64).sum();
+        while !self.ended && at_hand <= limit {
+            let batch =
+                self.sources.next_batch(&mut self.plan, &mut self.model, &self.limits, &mut self.loaded).await?;
+            self.ended = batch.end.is_some();
             // A long stretch that the client holds already gives empty batches: others get their turn meanwhile.
             if batch.body_len == 0 {
                 tokio::task::yield_now().await;
+                continue;
             }
-            len += batch.body_len;
-            self.planned.push_back(batch);
+            at_hand += batch.body_len;
+            self.ahead.push(self.sources.read(&batch).await?);
         }
-        Ok(len)
+        Ok(at_hand)
     }
 
-    /// Plans to the end and returns the length in bytes of what is planned and not read; `None` if that would be more
-    /// than can be held.
+    /// The length in bytes of what comes after what was read ahead; nothing of it is read or kept. For responses
+    /// without a session.
     ///
     /// # Errors
     ///
     /// If the index cannot be read.
-    pub(crate) async fn look_to_the_end(&mut self) -> Result<Option<u64>, StepError> {
-        let mut pieces: usize = self.planned.iter().map(|batch| batch.pieces.len()).sum();
-        while !self.ended {
-            if pieces > MOST_PIECES {
-                return Ok(None);
-            }
-            let batch = self.next_batch().await?;
-            pieces += batch.pieces.len();
-            self.planned.push_back(batch);
-            tokio::task::yield_now().await;
-        }
-        Ok(Some(self.planned.iter().map(|batch| batch.body_len).sum()))
-    }
-
-    /// The length in bytes of everything from here on; nothing is read or kept.
-    ///
-    /// # Errors
-    ///
-    /// If the index cannot be read.
-    pub(crate) async fn count(mut self) -> Result<u64, StepError> {
-        let mut len = 0;
-        while !self.ended {
-            len += self.next_batch().await?.body_len;
+    pub(crate) async fn count_rest(&mut self) -> Result<u64, StepError> {
+        let (mut plan, mut loaded) = (self.plan.clone(), self.loaded.clone());
+        plan.only_measure();
+        let (mut len, mut ended) = (0, self.ended);
+        while !ended {
+            let batch = self.sources.next_batch(&mut plan, &mut self.model, &self.limits, &mut loaded).await?;
+            (len, ended) = (len + batch.body_len, batch.end.is_some());
             // A long count must not keep the thread from other requests.
             tokio::task::yield_now().await;
         }
         Ok(len)
     }
 
-    /// Whether everything is planned, and what is planned is all that comes.
-    pub(crate) const fn is_planned(&self) -> bool {
+    /// Whether what was read ahead is all that comes.
+    pub(crate) const fn is_whole(&self) -> bool {
         self.ended
     }
 
-    /// The bytes of what is planned, `limit` or a few more at most.
-    ///
-    /// # Errors
-    ///
-    /// If the stored object cannot be read.
-    pub(crate) async fn read_planned(&mut self, limit: u64) -> Result<Step, StepError> {
-        let (mut chunks, mut len) = (Vec::new(), 0);
-        while len < limit
-            && let Some(batch) = self.planned.pop_front()
-        {
-            len += batch.body_len;
-            self.sources.read(batch, &mut chunks).await?;
-        }
-        Ok(Step { chunks, last: self.ended && self.planned.is_empty() })
+    /// What was read ahead.
+    pub(crate) fn take_ahead(&mut self) -> Step {
+        Step { pieces: std::mem::take(&mut self.ahead), last: self.ended }
     }
 
-    /// The next chunks; on a channel, a newer request ends the response here.
+    /// The next pieces; on a channel, a newer request ends the response here.
     ///
     /// # Errors
     ///
     /// If the index or the stored object cannot be read.
     pub(crate) async fn step(&mut self) -> Result<Step, StepError> {
-        if self.planned.is_empty() {
-            if self.place.as_ref().is_some_and(Place::is_overtaken) {
-                self.plan.preempt();
-            }
-            let batch = self.next_batch().await?;
-            self.planned.push_back(batch);
+        if self.place.as_ref().is_some_and(Place::is_overtaken) {
+            self.plan.preempt();
         }
-        self.read_planned(1).await
+        self.read_ahead(0).await?;
+        Ok(self.take_ahead())
     }
 
     /// What to do when all of the response has been written.
@@ -259,12 +207,37 @@ impl Response {
 }
 
 impl Sources {
+    /// The next messages, none of their bytes read; what the plan needs of the index is loaded.
+    async fn next_batch(
+        &self,
+        plan: &mut ResponsePlan,
+        model: &mut Model,
+        limits: &Limits,
+        loaded: &mut SparseBytes,
+    ) -> Result<Batch, StepError> {
+        loop {
+            let needs = plan.poll_needs(loaded)?;
+            if needs.is_empty() {
+                break;
+            }
+            if loaded.loaded_len() > LOADED {
+                *loaded = self.open.nothing_loaded();
+                continue;
+            }
+            self.indexes.load(&self.open, &needs, loaded).await?;
+        }
+        let model = match model {
+            Model::Session { models, tid } => models.of(tid, limits),
+            Model::Request(model) => model,
+        };
+        Ok(plan.next(model, loaded, BATCH)?)
+    }
+
     /// Reads the parts of a batch, each located inside its frame, to where they belong between the message heads.
-    async fn read(&self, batch: Batch, out: &mut Vec<Bytes>) -> Result<(), StepError> {
-        let len = usize::try_from(batch.body_len).map_err(io::Error::other)?;
-        let mut body = BytesMut::zeroed(len);
-        let mut holes = Vec::with_capacity(batch.pieces.len());
+    async fn read(&self, batch: &Batch) -> Result<Bytes, StepError> {
+        let mut body = BytesMut::zeroed(usize::try_from(batch.body_len).map_err(io::Error::other)?);
         let mut at = 0;
+        let mut holes = Vec::with_capacity(batch.pieces.len());
         let mut hole = |extent: Extent, at: &mut usize| -> io::Result<()> {
             let end = usize::try_from(extent.len).ok().and_then(|len| at.checked_add(len));
             let end = end.ok_or_else(|| io::Error::other("a part longer than memory"))?;
@@ -272,7 +245,7 @@ impl Sources {
             *at = end;
             Ok(())
         };
-        for piece in batch.pieces {
+        for piece in &batch.pieces {
             match piece {
                 Piece::Inline(range) => {
                     let inline = batch.inline.get(range.start as usize..range.end as usize);
@@ -282,25 +255,22 @@ impl Sources {
                     at += inline.len();
                 }
                 Piece::Codestream { id, span } => {
-                    let known = self.codestreams.iter().find(|(known, _)| *known == id);
+                    let known = self.codestreams.iter().find(|(known, _)| known == id);
                     let (_, codestream) = known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
-                    for extent in codestream.extents().locate(span).map_err(io::Error::other)? {
+                    for extent in codestream.extents().locate(*span).map_err(io::Error::other)? {
                         hole(extent, &mut at)?;
                     }
                 }
-                Piece::Object(extent) => hole(extent, &mut at)?,
+                Piece::Object(extent) => hole(*extent, &mut at)?,
             }
         }
-        if at != len {
+        if at != body.len() {
             return Err(io::Error::other("a batch that is not as long as it says").into());
         }
         if !holes.is_empty() {
             body = self.open.object().fill(body, holes).await?;
         }
-        if !body.is_empty() {
-            out.push(body.freeze());
-        }
-        Ok(())
+        Ok(body.freeze())
     }
 }
 
