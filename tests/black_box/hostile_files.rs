@@ -2,8 +2,6 @@
 //!
 //! A file of the JP2 family is refused with a reason when nothing in it can be served; otherwise what is whole comes out.
 
-use std::time::{Duration, Instant};
-
 use codestream::testkit::{Order, Poc, TinyCodestream, files, tiny_codestream};
 
 use crate::house::House;
@@ -23,7 +21,6 @@ enum Fate {
 use Fate::{Refused, Served, Survived};
 
 fn check(house: &House, name: &str, bytes: &[u8], fate: Fate) {
-    let began = Instant::now();
     let answer = house.post(&format!("/api/v1/import?name={name}.jp2"), bytes);
     match answer.status {
         422 => {
@@ -42,7 +39,6 @@ fn check(house: &House, name: &str, bytes: &[u8], fate: Fate) {
         }
         other => panic!("{name}: {other} {}", answer.text()),
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{name} took {:?}", began.elapsed());
 }
 
 fn check_all(rows: Vec<(&str, Vec<u8>, Fate)>) {

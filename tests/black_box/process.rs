@@ -139,7 +139,6 @@ fn a_term_signal_lets_responses_finish() {
     // The head is out: from here on the response must be whole.
     let mut first = [0];
     std::io::Read::read_exact(&mut connection.socket, &mut first).unwrap();
-    let began = Instant::now();
     house.signal("TERM");
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut connection.socket, &mut rest).unwrap();
@@ -148,7 +147,6 @@ fn a_term_signal_lets_responses_finish() {
     assert_eq!(response.end, 1);
     let (status, _) = house.wait();
     assert!(status.success(), "{status:?}");
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[test]

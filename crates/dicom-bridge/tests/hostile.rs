@@ -1,8 +1,6 @@
 //! Faults C1 to C18 as far as a scan meets them, and objects cut and changed at every byte.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::time::{Duration, Instant};
-
 use codestream::Family;
 use dicom_bridge::write::{NewObject, OffsetTable};
 use dicom_bridge::{ObjectError, PixelData, ScanLimits, ScannedObject, is_part10, scan};
@@ -61,10 +59,7 @@ fn explicit(rest: &[u8]) -> Vec<u8> {
 }
 
 fn run(bytes: &[u8]) -> Result<ScannedObject, ObjectError> {
-    let started = Instant::now();
-    let result = scan(&bytes.to_vec(), &ScanLimits::default());
-    assert!(started.elapsed() < Duration::from_secs(20), "took {:?}", started.elapsed());
-    result
+    scan(&bytes.to_vec(), &ScanLimits::default())
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::OnceLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jpip::{
@@ -207,9 +207,7 @@ fn a_response_whose_connection_broke_is_not_in_the_cache_model() {
     let mut some = [0; 4096];
     broken.read_exact(&mut some).unwrap();
     drop(broken);
-    let began = Instant::now();
     let again = server.get(&format!("cid={cid}&{WHOLE}&wait=yes"));
-    assert!(began.elapsed() < Duration::from_secs(10));
     let bytes = assert_each_byte_once(&[&again]);
     assert!(again.is_chunked() && bytes > 4 << 20, "{bytes}");
     assert_eq!(again.messages().1, Some(EorReason::ImageDone));
@@ -264,7 +262,6 @@ fn d_1_a_response_that_nobody_takes_ends_for_the_newest_request_and_those_betwee
         sent = now;
     }
     let asked = [2, 3].map(|qid| (qid, server.ask(&format!("cid={cid}&fsiz=64,64&qid={qid}"))));
-    let began = Instant::now();
     let (mut served, mut superseded) = (Vec::new(), 0);
     // Which of the two comes first is not ours to say.
     for (qid, mut reader) in asked {
@@ -278,7 +275,6 @@ fn d_1_a_response_that_nobody_takes_ends_for_the_newest_request_and_those_betwee
         assert!(headers.iter().any(|line| line == "Content-Length: 0"), "{headers:?}");
         superseded += 1;
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!((served.len(), superseded), (1, 1));
     assert_eq!(served[0].messages().1, Some(EorReason::WindowDone));
     // Nothing of the response that broke was recorded.
