@@ -145,7 +145,7 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let at_hand = planned.read_ahead(response::AT_ONCE).await?;
+    let at_hand = planned.read_ahead(if on.is_some() { response::AT_ONCE } else { 0 }).await?;
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
     let len = match on {
