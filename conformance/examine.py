@@ -43,7 +43,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="precinct-conformance-"))
         self.log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--http", "127.0.0.1:0", "--data", str(self.folder / "data")],
+            [self.binary, "serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", str(self.folder / "data")],
             stdout=subprocess.PIPE,
             stderr=self.log,
             stdin=subprocess.DEVNULL,

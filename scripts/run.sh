@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make run: builds, makes the sample study, imports it, serves it and says what to open. Ctrl-C ends it.
-# PRECINCT_DATA (default ./data) and PRECINCT_HTTP (default 127.0.0.1:8080) are the server's own settings.
+# PRECINCT_DATA (default ./data), PRECINCT_HTTP (default 127.0.0.1:8080) and PRECINCT_DICOM (default 127.0.0.1:11112) are
+# the server's own settings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,9 +31,10 @@ trap ':' INT
 trap 'kill -TERM "$server" 2>/dev/null' TERM
 read -r line <"$ready" || true
 address=$(sed -nE 's/.*http=([^ ]+).*/\1/p' <<<"$line")
+dicom=$(sed -nE 's/.*dicom=([^ ]+).*/\1/p' <<<"$line")
 if [ -z "$address" ]; then
   wait "$server" || true
-  echo "the server did not start; another address can be chosen:  PRECINCT_HTTP=127.0.0.1:0 make run" >&2
+  echo "the server did not start; other addresses can be chosen:  PRECINCT_HTTP=127.0.0.1:0 PRECINCT_DICOM=127.0.0.1:0 make run" >&2
   exit 1
 fi
 echo
@@ -54,5 +56,6 @@ for item in items:
         print(f"  or     {precinct} fetch '{item['jpip_url']}' --stream 2 -o frame2.png")
         break
 P
+echo "  or     storescu -xv -aec PRECINCT ${dicom/:/ } FILE.dcm        (dcmtk: sends an object; -xv offers JPEG 2000)"
 echo "  Ctrl-C ends the server; the data stays in $PRECINCT_DATA"
 while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done

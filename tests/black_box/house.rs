@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that ends with the test.
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
+    pub(crate) dicom: SocketAddr,
     folder: TempDir,
     child: Child,
 }
@@ -36,7 +37,7 @@ impl House {
     pub(crate) fn open_in(folder: TempDir, options: &[&str]) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command()
-            .args(["serve", "--http", "127.0.0.1:0", "--data"])
+            .args(["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
             .args(options)
             .stdout(Stdio::piped())
@@ -45,12 +46,12 @@ impl House {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split(" http=").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let Some(address) = address else {
+        let field = |name: &str| line.split(name).nth(1)?.split_whitespace().next()?.parse().ok();
+        let (Some(address), Some(dicom)) = (field(" http="), field(" dicom=")) else {
             let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
             panic!("no ready line but {line:?}; {log}");
         };
-        Self { address: address.parse().unwrap(), folder, child }
+        Self { address, dicom, folder, child }
     }
 
     /// A house with these files in it, each already indexed.

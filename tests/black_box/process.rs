@@ -14,7 +14,7 @@ use crate::pictures;
 fn standard_output_carries_the_ready_line_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     let mut child = command()
-        .args(["serve", "--http", "127.0.0.1:0", "--data"])
+        .args(["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data"])
         .arg(folder.path().join("data"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -22,7 +22,7 @@ fn standard_output_carries_the_ready_line_and_nothing_else() {
         .unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
-    assert!(line.starts_with("ready http=127.0.0.1:"), "{line:?}");
+    assert!(line.starts_with("ready http=127.0.0.1:") && line.contains(" dicom=127.0.0.1:"), "{line:?}");
     let done = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(done.success());
     let output = child.wait_with_output().unwrap();
@@ -33,7 +33,7 @@ fn standard_output_carries_the_ready_line_and_nothing_else() {
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let mut house = House::open();
-    let second = run(&["serve", "--http", "127.0.0.1:0", "--data", house.data().to_str().unwrap()]);
+    let second = run(&["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", house.data().to_str().unwrap()]);
     assert!(!second.status.success() && second.stdout.is_empty());
     assert!(!second.stderr.is_empty());
     assert!(house.is_alive());
@@ -48,7 +48,7 @@ fn a_taken_port_and_a_newer_data_directory_are_refused_with_words() {
         run(&["serve", "--http", &listener.local_addr().unwrap().to_string(), "--data", data.to_str().unwrap()]);
     assert!(!taken.status.success() && !taken.stderr.is_empty());
     fs::write(data.join("VERSION"), "999\n").unwrap();
-    let newer = run(&["serve", "--http", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    let newer = run(&["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
     assert!(!newer.status.success());
     assert!(String::from_utf8_lossy(&newer.stderr).contains("999"), "{}", String::from_utf8_lossy(&newer.stderr));
 }
@@ -67,7 +67,7 @@ fn settings_come_from_flags_then_environment_then_file() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("precinct.toml");
     let data = folder.path().join("from-file");
-    fs::write(&config, format!("data = {data:?}\nhttp = \"127.0.0.1:0\"\n")).unwrap();
+    fs::write(&config, format!("data = {data:?}\nhttp = \"127.0.0.1:0\"\ndicom = \"127.0.0.1:0\"\n")).unwrap();
     let start = |configure: &dyn Fn(&mut std::process::Command)| {
         let mut command = command();
         command.args(["serve", "--config"]).arg(&config).stdout(Stdio::piped()).stderr(Stdio::null());

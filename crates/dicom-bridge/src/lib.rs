@@ -1,10 +1,10 @@
 //! DICOM objects as Precinct sees them: attributes, frames and where their bytes lie.
 //!
 //! Does: Part 10 files in every transfer syntax [PS3.10 7, PS3.5 7], the walk over the whole data set,
-//! the attributes that the catalog keeps, the extents of each encapsulated frame [PS3.5 A.4], and a
-//! writer for objects that the project itself makes.
+//! the attributes that the catalog keeps, the extents of each encapsulated frame [PS3.5 A.4], the accepting
+//! side of associations that send objects [PS3.7, PS3.8], and a writer for objects that the project itself makes.
 //!
-//! Never: loads pixel data, decodes an image, trusts a length that it has not checked against the end
+//! Never: owns a socket, loads pixel data, decodes an image, trusts a length that it has not checked against the end
 //! of the object, recurses with the nesting of a data set, changes a received object, follows a Pixel
 //! Data Provider URL, or puts an attribute's value into an error.
 //!
@@ -23,6 +23,7 @@
 
 mod attributes;
 mod data_set;
+pub mod dimse;
 mod element;
 mod error;
 mod file_meta;

@@ -186,25 +186,44 @@ impl NewObject {
         let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
         let transfer_syntax =
             TransferSyntaxRegistry.get(&self.transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
-        let meta = FileMetaTableBuilder::new()
-            .media_storage_sop_class_uid(self.sop_class_uid.as_str())
-            .media_storage_sop_instance_uid(self.sop_instance_uid.as_str())
-            .transfer_syntax(self.transfer_syntax_uid.as_str())
-            .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
-            .implementation_version_name("PRECINCT")
-            .build()
-            .map_err(|error| failed(&error))?;
-        let mut bytes = vec![0; 128];
-        bytes.extend_from_slice(b"DICM");
-        meta.write(&mut bytes).map_err(|error| failed(&error))?;
-        bytes.flush().map_err(|error| failed(&error))?;
+        let mut bytes = file_head(&self.sop_class_uid, &self.sop_instance_uid, &self.transfer_syntax_uid)?;
         object.write_dataset_with_ts(&mut bytes, transfer_syntax).map_err(|error| failed(&error))?;
         Ok(bytes)
     }
 }
 
+/// Preamble, prefix and File Meta Information of a file that holds such a data set [PS3.10 7.1]. The same three UIDs
+/// always give the same bytes, so that a data set which is sent again makes the same file again.
+///
+/// # Errors
+///
+/// - [`WriteError::DataSet`] if a UID cannot be written.
+pub fn file_head(
+    sop_class_uid: &str,
+    sop_instance_uid: &str,
+    transfer_syntax_uid: &str,
+) -> Result<Vec<u8>, WriteError> {
+    let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
+    let meta = FileMetaTableBuilder::new()
+        .media_storage_sop_class_uid(sop_class_uid)
+        .media_storage_sop_instance_uid(sop_instance_uid)
+        .transfer_syntax(transfer_syntax_uid)
+        .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
+        .implementation_version_name(IMPLEMENTATION_VERSION_NAME)
+        .build()
+        .map_err(|error| failed(&error))?;
+    let mut bytes = vec![0; 128];
+    bytes.extend_from_slice(b"DICM");
+    meta.write(&mut bytes).map_err(|error| failed(&error))?;
+    bytes.flush().map_err(|error| failed(&error))?;
+    Ok(bytes)
+}
+
+/// What writers of this project call themselves.
+pub(crate) const IMPLEMENTATION_VERSION_NAME: &str = "PRECINCT";
+
 /// Of the project, derived from a UUID [PS3.5 B.2].
-const IMPLEMENTATION_CLASS_UID: &str = "2.25.221396437086253473263168453706120914209";
+pub(crate) const IMPLEMENTATION_CLASS_UID: &str = "2.25.221396437086253473263168453706120914209";
 
 fn split(tag: u32) -> Tag {
     let [g0, g1, e0, e1] = tag.to_be_bytes();

@@ -13,8 +13,12 @@ use figment::{
 };
 use serde::Deserialize;
 
+pub use dicom_peer::DicomPeer;
 pub use network::Network;
 
+use dicom_peer::ae_title_of;
+
+mod dicom_peer;
 mod network;
 
 /// Where the stored objects and the catalog are; taken by `serve` and by `import`.
@@ -42,6 +46,19 @@ pub struct ServeArgs {
     /// Address to listen on for HTTP; port 0 picks a free port [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "PRECINCT_HTTP", value_parser = address)]
     pub http: Option<SocketAddr>,
+    /// Address to listen on for DICOM associations; port 0 picks a free port [default: 127.0.0.1:11112]
+    #[arg(long, value_name = "ADDR", env = "PRECINCT_DICOM", value_parser = address)]
+    pub dicom: Option<SocketAddr>,
+    /// AE title by which senders must call [default: PRECINCT]
+    #[arg(long, value_name = "TITLE", env = "PRECINCT_AE_TITLE")]
+    pub ae_title: Option<String>,
+    /// Who may send when the DICOM address is not loopback: a network, or the AE title of a sender in it, as
+    /// CT1@10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "[TITLE@]NETWORK", env = "PRECINCT_DICOM_ALLOW", value_delimiter = ',')]
+    pub dicom_allow: Vec<DicomPeer>,
+    /// DICOM associations held at a time; more are rejected for the moment [default: 64]
+    #[arg(long, value_name = "N", env = "PRECINCT_MAX_ASSOCIATIONS")]
+    pub max_associations: Option<usize>,
     /// Base of the URLs that are handed out, as clients see it [default: http:// and the HTTP address]
     #[arg(long, value_name = "URL", env = "PRECINCT_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -51,10 +68,10 @@ pub struct ServeArgs {
     /// Network that may connect when the address is not loopback, as 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "NETWORK", env = "PRECINCT_HTTP_ALLOW", value_delimiter = ',')]
     pub http_allow: Vec<Network>,
-    /// Let anybody connect on an address that is not loopback
+    /// Let anybody connect on addresses that are not loopback
     #[arg(long, env = "PRECINCT_INSECURE", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub insecure: Option<bool>,
-    /// Largest object that may be imported, in bytes [default: 68719476736]
+    /// Largest object that may be imported or stored, in bytes [default: 68719476736]
     #[arg(long, value_name = "BYTES", env = "PRECINCT_MAX_IMPORT_BYTES")]
     pub max_import_bytes: Option<u64>,
     /// Connections held at a time; more are answered 503 [default: 4096]
@@ -95,6 +112,7 @@ pub struct DataSettings {
 pub struct ServeSettings {
     pub data: DataSettings,
     pub http: SocketAddr,
+    pub dicom: DicomSettings,
     /// Without a slash at the end.
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
@@ -106,6 +124,27 @@ pub struct ServeSettings {
     pub log_format: LogFormat,
 }
 
+/// Settings of the DICOM service, complete and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DicomSettings {
+    pub address: SocketAddr,
+    pub ae_title: String,
+    /// Who may send; empty = anybody (loopback only, or `--insecure`).
+    pub allow: Vec<DicomPeer>,
+    pub max_associations: usize,
+}
+
+impl Default for DicomSettings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 11_112)),
+            ae_title: "PRECINCT".to_owned(),
+            allow: Vec::new(),
+            max_associations: 64,
+        }
+    }
+}
+
 /// The TOML file: every key is a flag name with `_`, and no other key is taken.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +153,11 @@ struct FileSettings {
     database: Option<String>,
     store: Option<String>,
     http: Option<SocketAddr>,
+    dicom: Option<SocketAddr>,
+    ae_title: Option<String>,
+    #[serde(default)]
+    dicom_allow: Vec<DicomPeer>,
+    max_associations: Option<usize>,
     public_url: Option<String>,
     #[serde(default)]
     cors_origin: Vec<String>,
@@ -200,6 +244,7 @@ impl ServeArgs {
         Ok(ServeSettings {
             data: self.data.settle_with(&file)?,
             http,
+            dicom: self.settle_dicom(&file, insecure)?,
             public_url,
             cors_origins,
             http_allow,
@@ -208,6 +253,24 @@ impl ServeArgs {
             max_channels,
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
         })
+    }
+}
+
+impl ServeArgs {
+    fn settle_dicom(&self, file: &FileSettings, insecure: bool) -> anyhow::Result<DicomSettings> {
+        let default = DicomSettings::default();
+        let address = self.dicom.or(file.dicom).unwrap_or(default.address);
+        let allow = if self.dicom_allow.is_empty() { file.dicom_allow.clone() } else { self.dicom_allow.clone() };
+        if !is_loopback(address.ip()) && allow.is_empty() && !insecure {
+            bail!(
+                "{address} is open to the network: name who may send with --dicom-allow TITLE@NETWORK (dicom_allow in \
+                 the configuration file), or give --insecure to let anybody"
+            );
+        }
+        let ae_title = self.ae_title.clone().or_else(|| file.ae_title.clone()).unwrap_or(default.ae_title);
+        let max_associations = self.max_associations.or(file.max_associations).unwrap_or(default.max_associations);
+        ensure!(max_associations > 0, "at least one association must be allowed");
+        Ok(DicomSettings { address, ae_title: ae_title_of(&ae_title).map_err(|e| anyhow!(e))?, allow, max_associations })
     }
 }
 
@@ -282,6 +345,17 @@ mod tests {
         assert_eq!(settings.http_allow.len(), 1);
         let v6 = ServeArgs { http: Some("[::1]:80".parse().unwrap()), ..ServeArgs::default() };
         settle(v6, "").unwrap();
+    }
+
+    #[test]
+    fn a_dicom_address_open_to_the_network_needs_a_word_too() {
+        let open = || ServeArgs { dicom: Some("0.0.0.0:104".parse().unwrap()), ..ServeArgs::default() };
+        assert!(settle(open(), "").unwrap_err().to_string().contains("--dicom-allow"));
+        settle(open(), "insecure = true").unwrap();
+        let settings = settle(open(), "dicom_allow = [\"CT1@10.0.0.0/8\"]\nae_title = \" ARCHIVE \"").unwrap();
+        assert_eq!((settings.dicom.allow.len(), settings.dicom.ae_title.as_str()), (1, "ARCHIVE"));
+        assert_eq!(settle(ServeArgs::default(), "").unwrap().dicom, DicomSettings::default());
+        assert!(settle(ServeArgs::default(), "ae_title = \"far too long for one\"").is_err());
     }
 
     #[test]

@@ -51,6 +51,20 @@ pub struct Ingested {
     pub tid: Option<String>,
 }
 
+/// What is said of an object before it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announced {
+    /// Nothing; the name of an image file, unused for a DICOM object. Which one it is, its first bytes say.
+    Name(Option<String>),
+    /// An instance of this class, with this UID [PS3.7 9.1.1].
+    Instance {
+        /// Affected SOP Class UID.
+        sop_class_uid: String,
+        /// Affected SOP Instance UID.
+        sop_instance_uid: String,
+    },
+}
+
 /// What came of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -86,13 +100,13 @@ impl Ingest {
     }
 
     /// Takes a received object in; it is durable when this returns. `name` is the name of an image file and unused for
-    /// a DICOM object; which one it is, its first bytes say.
+    /// a DICOM object.
     ///
     /// # Errors
     ///
     /// Nothing is known of the object afterwards if it fails; see [`IngestError`].
     pub async fn ingest(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
-        self.ingest_then(temp, name, || {}).await
+        self.ingest_then(temp, Announced::Name(name.map(str::to_owned)), || {}).await
     }
 
     /// As [`Ingest::ingest`]; `known` is called once the catalog knows the object. From the object's turn on this goes
@@ -104,33 +118,33 @@ impl Ingest {
     pub async fn ingest_then(
         &self,
         temp: TempObject,
-        name: Option<&str>,
+        announced: Announced,
         known: impl FnOnce() + Send + 'static,
     ) -> Result<Ingested, IngestError> {
         // Never closed: an error cannot be.
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let (ingest, name) = (self.clone(), name.map(str::to_owned));
+        let ingest = self.clone();
         let work = tokio::spawn(async move {
             let _permit = permit;
-            let ingested = ingest.take(temp, name.as_deref()).await?;
+            let ingested = ingest.take(temp, announced).await?;
             known();
             Ok(ingested)
         });
         work.await?
     }
 
-    async fn take(&self, temp: TempObject, name: Option<&str>) -> Result<Ingested, IngestError> {
-        let (storage, wanted) = (self.storage.clone(), name.map(str::to_owned));
+    async fn take(&self, temp: TempObject, announced: Announced) -> Result<Ingested, IngestError> {
+        let (storage, wanted) = (self.storage.clone(), announced.clone());
         let reader = Arc::clone(&self.readers).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             let _reader = reader;
-            read_through(&storage, temp, wanted.as_deref())
+            read_through(&storage, temp, &wanted)
         });
         let (object, found) = read.await??;
-        match (found, name) {
+        match (found, announced) {
             (Found::Dicom { instance, servable }, _) => self.take_instance(object, *instance, servable).await,
-            (Found::File(index), Some(name)) => self.take_file(object, *index, name).await,
-            (Found::File(_), None) => Err(NameError::Missing.into()),
+            (Found::File(index), Announced::Name(Some(name))) => self.take_file(object, *index, &name).await,
+            (Found::File(_), _) => Err(NameError::Missing.into()),
         }
     }
 
@@ -194,18 +208,25 @@ impl Ingest {
 fn read_through(
     storage: &Storage,
     temp: TempObject,
-    name: Option<&str>,
+    announced: &Announced,
 ) -> Result<(CompleteObject, Found), IngestError> {
     let object = temp.complete()?;
     let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
         None => return Err(IngestError::NotAnImage),
         Some(Content::Dicom) => {
             let scanned = dicom_bridge::scan(&object, &ScanLimits::default())?;
+            if let Announced::Instance { sop_class_uid, sop_instance_uid } = announced
+                && (sop_class_uid, sop_instance_uid)
+                    != (&scanned.attributes.sop_class_uid, &scanned.attributes.sop_instance_uid)
+            {
+                return Err(IngestError::NotAsAnnounced);
+            }
             let servable = unservable(&scanned).map_or(Servable::ToIndex, Servable::Not);
             Found::Dicom { instance: Box::new(new_instance(&scanned)), servable }
         }
         Some(content) => {
-            check_name(name.ok_or(NameError::Missing)?)?;
+            let Announced::Name(Some(name)) = announced else { return Err(NameError::Missing.into()) };
+            check_name(name)?;
             let index = index_file(storage, object.key(), &object, content).map_err(|failure| match failure {
                 IndexFailure::Object(reason) => IngestError::NoCodestream(reason),
                 IndexFailure::Store(error) | IndexFailure::Write(error) => error.into(),

@@ -1,6 +1,6 @@
 //! The process: sockets above, stored bytes at the side, the protocol core in between.
 //!
-//! Does: the `precinct` binary with all its commands; the HTTP service; ingest, indexing and storage.
+//! Does: the `precinct` binary with all its commands; the HTTP service; DICOM associations; ingest, indexing and storage.
 //!
 //! Never: decodes a pixel to serve one, sends a byte that `FrameExtents::locate` has not seen, records bytes in a
 //! cache model before the socket has taken them, or writes an attribute of a patient into a log, an error or a URL.
@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+mod dimse;
 mod http;
 pub mod ingest;
 mod serving;

@@ -55,6 +55,10 @@ pub(crate) struct Metrics {
     pub(crate) jpip_seconds: Histogram,
     pub(crate) http_requests: Counter,
     pub(crate) http_failures: Counter,
+    pub(crate) associations: Gauge,
+    pub(crate) associations_refused: Counter,
+    pub(crate) stored: Counter,
+    pub(crate) store_refused: Counter,
     pub(crate) imported: Counter,
     pub(crate) import_refused: Counter,
     pub(crate) index_chunks_read: Counter,
@@ -85,6 +89,10 @@ impl Metrics {
             jpip_seconds: histogram!("precinct_jpip_plan_seconds"),
             http_requests: counter!("precinct_http_requests_total"),
             http_failures: counter!("precinct_http_failures_total"),
+            associations: gauge!("precinct_dicom_associations"),
+            associations_refused: counter!("precinct_dicom_associations_refused_total"),
+            stored: counter!("precinct_dicom_stored_total"),
+            store_refused: counter!("precinct_dicom_store_refused_total"),
             imported: counter!("precinct_imported_total"),
             import_refused: counter!("precinct_import_refused_total"),
             index_chunks_read: counter!("precinct_index_chunks_read_total"),
@@ -113,6 +121,22 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
+/// Counts one more in a gauge while it lives, however it ends.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(open: &Gauge) -> Self {
+        open.increment(1.0);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 fn describe_all(recorder: &impl metrics::Recorder) {
     metrics::with_local_recorder(recorder, || {
         describe_gauge!("precinct_connections", "HTTP connections that are open");
@@ -125,6 +149,10 @@ fn describe_all(recorder: &impl metrics::Recorder) {
         describe_histogram!("precinct_jpip_plan_seconds", "time until the first bytes of a JPIP response are ready");
         describe_counter!("precinct_http_requests_total", "HTTP requests outside /jpip");
         describe_counter!("precinct_http_failures_total", "HTTP requests outside /jpip answered with 5xx");
+        describe_gauge!("precinct_dicom_associations", "DICOM associations that are open");
+        describe_counter!("precinct_dicom_associations_refused_total", "associations rejected: too many, or not allowed");
+        describe_counter!("precinct_dicom_stored_total", "C-STORE requests answered with success");
+        describe_counter!("precinct_dicom_store_refused_total", "requests of associations answered with a failure");
         describe_counter!("precinct_imported_total", "objects taken by the import route");
         describe_counter!("precinct_import_refused_total", "objects refused by the import route");
         describe_counter!("precinct_index_chunks_read_total", "16 KiB chunks of index files read from storage");

@@ -34,7 +34,7 @@ impl Server {
     fn start() -> Self {
         let data = TempDir::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_precinct"))
-            .args(["serve", "--http", "127.0.0.1:0", "--data"])
+            .args(["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data"])
             .arg(data.path().join("data"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, Stored},
     config::ServeArgs,
+    dimse,
     http::{Service, listener},
     telemetry,
 };
@@ -17,16 +18,17 @@ use crate::{
 /// How long requests and indexing may go on after the first signal.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Serve a data directory over HTTP and JPIP
+/// Serve a data directory over HTTP, JPIP and DICOM
 ///
-/// Everything that was imported is listed at `/`, and each target can be asked for at `/jpip`. Standard output
-/// carries one line, `ready http=ADDR`, once requests are accepted; the log goes to standard error. SIGTERM and
-/// SIGINT let running requests finish (30 s at most); a second one ends at once.
+/// Everything that was imported or sent by C-STORE is listed at `/`, and each target can be asked for at `/jpip`.
+/// Standard output carries one line, `ready http=ADDR dicom=ADDR`, once requests are accepted; the log goes to standard
+/// error. SIGTERM and SIGINT let running requests finish (30 s at most); a second one ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Each setting: flag, then environment variable, then configuration file, then default.\n\n\
     Examples:\n  \
     precinct serve                                         ./data at http://127.0.0.1:8080/\n  \
     precinct serve --data /srv/images --http 127.0.0.1:0   on a free port; the ready line names it\n  \
+    precinct serve --dicom 0.0.0.0:104 --ae-title ARCHIVE --dicom-allow CT1@10.1.0.0/16\n  \
     precinct serve --http 0.0.0.0:80 --http-allow 10.0.0.0/8 --public-url https://images.example/precinct\n  \
     PRECINCT_LOG=debug precinct serve --config /etc/precinct.toml --log-format json")]
 pub(super) struct Serve {
@@ -46,13 +48,20 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         let http = settings.http;
         let listener = listener::listen(http).with_context(|| format!("{http} cannot be listened on"))?;
         let address = listener.local_addr().context("the address is not known")?;
+        let dicom = settings.dicom.address;
+        let dicom = listener::listen(dicom).with_context(|| {
+            format!("{dicom} cannot be listened on for DICOM; --dicom takes another address, with port 0 any free port")
+        })?;
+        let dicom_address = dicom.local_addr().context("the DICOM address is not known")?;
         let app = App::new(settings, stored, address);
         let service = Arc::new(Service::new(Arc::clone(&app)).await?);
         app.start();
         let drain = CancellationToken::new();
         let serving = tokio::spawn(listener::serve(listener, service, drain.clone()));
-        announce(&format!("ready http={address}"))?;
-        tracing::info!(http.address = %address, "serving");
+        let storing = tokio::spawn(dimse::serve(dicom, Arc::clone(&app), drain.clone()));
+        announce(&format!("ready http={address} dicom={dicom_address}"))?;
+        let ae_title = &app.settings().dicom.ae_title;
+        tracing::info!(http.address = %address, dicom.address = %dicom_address, dicom.ae_title = ae_title, "serving");
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -62,7 +71,7 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         drain.cancel();
         let ended = async {
             // A connection that panicked has been logged; the others have ended all the same.
-            let _all = serving.await;
+            let _all = tokio::join!(serving, storing);
             app.close().await;
         };
         tokio::select! {

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{error::Problem, query};
 use crate::{
     app::App,
-    ingest::{IngestError, Ingested, NameError, Outcome},
+    ingest::{Announced, IngestError, Ingested, NameError, Outcome},
     storage::StorageError,
 };
 
@@ -75,7 +75,7 @@ async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Proble
         }
     }
     let serving = Arc::clone(app);
-    let taken = app.ingest().ingest_then(temp, name.as_deref(), move || serving.serving().forget_targets());
+    let taken = app.ingest().ingest_then(temp, Announced::Name(name), move || serving.serving().forget_targets());
     let ingested = taken.await.map_err(ingest_problem)?;
     Ok(answer(&ingested))
 }

@@ -5,7 +5,6 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::Gauge;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpSocket, TcpStream},
@@ -18,6 +17,7 @@ use super::{
     connection::{Patience, Stream},
     delivery::Peer,
 };
+use crate::telemetry::Counted;
 
 /// Connections the kernel may hold for us: with the usual 8 to 128, bursts of clients wait a second for a SYN retry.
 const BACKLOG: u32 = 4096;
@@ -137,22 +137,6 @@ async fn converse(
         tracing::debug!(%error, "a connection broke");
     }
     drop((counted, place));
-}
-
-/// One more connection while it lives, however it ends.
-struct Counted(Gauge);
-
-impl Counted {
-    fn new(open: &Gauge) -> Self {
-        open.increment(1.0);
-        Self(open.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
 }
 
 /// Says 503 to a connection that has no place, without waiting for anything.

@@ -21,6 +21,9 @@ pub enum IngestError {
     /// It is not whole as a DICOM object.
     #[error("damaged DICOM object: {0}")]
     Object(#[from] ObjectError),
+    /// The data set is of another instance than the request that brought it.
+    #[error("the data set is not the instance that was announced")]
+    NotAsAnnounced,
     /// No codestream in the file can be served.
     #[error("{0}")]
     NoCodestream(Reason),
@@ -40,7 +43,7 @@ impl IngestError {
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {
-            Self::NotAnImage | Self::Name(_) => Family::Malformed,
+            Self::NotAnImage | Self::Name(_) | Self::NotAsAnnounced => Family::Malformed,
             Self::Object(error) => error.family(),
             Self::NoCodestream(reason) => match reason.kind {
                 ReasonKind::Unsupported => Family::Unsupported,

@@ -50,6 +50,12 @@ impl TempObject {
         Self { written, waiting: Vec::new(), len: 0, limit }
     }
 
+    /// Puts a head of a few bytes before everything else; for one that holds nothing yet.
+    pub fn begin_with(&mut self, head: &[u8]) {
+        self.len = head.len() as u64;
+        self.waiting = head.to_vec();
+    }
+
     /// Adds bytes at the end.
     ///
     /// # Errors
