@@ -33,7 +33,8 @@ fn standard_output_carries_the_ready_line_and_nothing_else() {
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let mut house = House::open();
-    let second = run(&["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", house.data().to_str().unwrap()]);
+    let second =
+        run(&["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", house.data().to_str().unwrap()]);
     assert!(!second.status.success() && second.stdout.is_empty());
     assert!(!second.stderr.is_empty());
     assert!(house.is_alive());
@@ -128,7 +129,7 @@ fn objects_are_named_by_their_digest_and_never_change() {
     }
     assert_eq!(found.len(), 1, "the same bytes are stored once: {found:?}");
     assert_eq!(fs::read(&found[0]).unwrap(), bytes);
-    assert_eq!(fs::read_to_string(house.data().join("VERSION")).unwrap().trim(), "1");
+    assert_eq!(fs::read_to_string(house.data().join("VERSION")).unwrap().trim(), "2");
 }
 
 #[test]

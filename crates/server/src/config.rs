@@ -270,7 +270,12 @@ impl ServeArgs {
         let ae_title = self.ae_title.clone().or_else(|| file.ae_title.clone()).unwrap_or(default.ae_title);
         let max_associations = self.max_associations.or(file.max_associations).unwrap_or(default.max_associations);
         ensure!(max_associations > 0, "at least one association must be allowed");
-        Ok(DicomSettings { address, ae_title: ae_title_of(&ae_title).map_err(|e| anyhow!(e))?, allow, max_associations })
+        Ok(DicomSettings {
+            address,
+            ae_title: ae_title_of(&ae_title).map_err(|e| anyhow!(e))?,
+            allow,
+            max_associations,
+        })
     }
 }
 

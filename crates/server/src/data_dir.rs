@@ -1,8 +1,10 @@
 //! The data directory: its lock, its version, and where everything in it lies.
 //!
 //! ```text
-//! VERSION  lock  catalog.sqlite  objects/ab/cd/<sha-256>  index/ab/cd/<sha-256>.<version>  tmp/
+//! VERSION  lock  catalog.sqlite  objects/ab/cd…  index/ab/cd….<version>  tmp/
 //! ```
+//!
+//! Objects and indexes are named by the object's SHA-256, of which the first two digits name the folder.
 //!
 //! One process at a time: `lock` is held with flock, which the kernel lets go of when the process ends, however it ends.
 
@@ -14,8 +16,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use thiserror::Error;
 
+mod layout;
+
 /// The layout that this program writes.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// A data directory that this process holds; let go of when dropped.
 #[derive(Debug)]
@@ -78,7 +82,14 @@ impl DataDir {
         // Names in messages and in the catalog's URL should not change with the working directory.
         let root = fs::canonicalize(root).map_err(at(root))?;
         let lock = lock(&root)?;
-        check_version(&root)?;
+        let found = check_version(&root)?;
+        if found < LAYOUT_VERSION {
+            for folder in ["objects", "index"].map(|name| root.join(name)) {
+                let renamed = layout::flatten(&folder).map_err(at(&folder))?;
+                tracing::info!(folder = %folder.display(), renamed, "an older layout was brought up to date");
+            }
+            write_version(&root).map_err(at(&root))?;
+        }
         let tmp = root.join("tmp");
         match fs::remove_dir_all(&tmp) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&tmp)(error)),
@@ -154,8 +165,8 @@ fn lock(root: &Path) -> Result<File, DataDirError> {
     }
 }
 
-/// Checks `VERSION`, or writes it into a directory that holds nothing of ours yet.
-fn check_version(root: &Path) -> Result<(), DataDirError> {
+/// Reads `VERSION`, or writes it into a directory that holds nothing of ours yet; the layout that is there.
+fn check_version(root: &Path) -> Result<u32, DataDirError> {
     let path = root.join("VERSION");
     let foreign = |problem| DataDirError::Foreign { folder: root.to_owned(), problem };
     let text = match fs::read_to_string(&path) {
@@ -166,7 +177,8 @@ fn check_version(root: &Path) -> Result<(), DataDirError> {
             if ["catalog.sqlite", "objects", "index", "tmp"].iter().any(|name| root.join(name).exists()) {
                 return Err(foreign("missing"));
             }
-            return write_version(root).map_err(|source| DataDirError::Io { path, source });
+            write_version(root).map_err(|source| DataDirError::Io { path, source })?;
+            return Ok(LAYOUT_VERSION);
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign("not a number")),
         Err(source) => return Err(DataDirError::Io { path, source }),
@@ -175,7 +187,7 @@ fn check_version(root: &Path) -> Result<(), DataDirError> {
     if found > LAYOUT_VERSION {
         return Err(DataDirError::Newer { folder: root.to_owned(), found });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn write_version(root: &Path) -> io::Result<()> {
@@ -231,16 +243,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(DataDir::open(folder.path()).unwrap());
         let version = folder.path().join("VERSION");
-        assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+        assert_eq!(fs::read_to_string(&version).unwrap(), "2\n");
         fs::write(folder.path().join("tmp/x"), "x").unwrap();
-        for (text, newer) in [("2\n", true), ("one", false), ("-1", false), ("\u{fffd}", false)] {
+        for (text, newer) in [("3\n", true), ("one", false), ("-1", false), ("\u{fffd}", false)] {
             fs::write(&version, text).unwrap();
             let refused = DataDir::open(folder.path()).unwrap_err();
-            assert_eq!(matches!(refused, DataDirError::Newer { found: 2, .. }), newer, "{text}: {refused}");
+            assert_eq!(matches!(refused, DataDirError::Newer { found: 3, .. }), newer, "{text}: {refused}");
         }
         fs::remove_file(&version).unwrap();
         assert!(matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { .. })));
         assert!(folder.path().join("tmp/x").exists(), "nothing was touched");
+    }
+
+    #[test]
+    fn a_data_directory_of_layout_1_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = DataDir::open(folder.path()).unwrap();
+        fs::write(folder.path().join("VERSION"), "1\n").unwrap();
+        for top in [held.objects(), held.index()] {
+            fs::create_dir_all(top.join("ab/cd")).unwrap();
+            fs::write(top.join("ab/cd/abcdef"), "x").unwrap();
+        }
+        drop(held);
+        let held = DataDir::open(folder.path()).unwrap();
+        assert!(held.objects().join("ab/cdef").exists() && held.index().join("ab/cdef").exists());
+        assert_eq!(fs::read_to_string(folder.path().join("VERSION")).unwrap(), "2\n");
     }
 
     #[test]

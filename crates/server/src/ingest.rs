@@ -1,7 +1,7 @@
 //! The one way in: received bytes become a stored object and its catalog rows.
 //!
-//! Bytes before rows, durable before acknowledged: the object is synced under its digest, then one transaction adds the
-//! rows and the index job. A crash in between leaves an object that no row names, never a row without its bytes.
+//! Bytes before rows, durable before acknowledged: the object is synced under its digest, and the index of a small one
+//! with it; then one transaction adds the rows, and for others the index job. A crash in between leaves an object that no row names, never a row without its bytes.
 //! A DICOM object that is whole as DICOM is kept whatever its image is; a file of the JP2 family is indexed at once and
 //! refused when no codestream in it can be served.
 
@@ -10,10 +10,11 @@ mod error;
 mod name;
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, Servable};
+use catalog::{Catalog, FileOutcome, IndexFacts, InstanceOutcome, NewInstance, NewObject, ObjectKey, Servable};
 use codestream::ByteSource as _;
 use dicom_bridge::{Attributes, ScanLimits, ScannedObject};
 use tokio::sync::Semaphore;
@@ -22,7 +23,7 @@ pub use error::IngestError;
 pub use name::{NameError, check_name};
 
 use crate::storage::{CompleteObject, Storage, TempObject};
-use crate::worker::index_object::{IndexFailure, NewIndex, index_file, unservable};
+use crate::worker::index_object::{IndexFailure, NewIndex, index_dicom, index_file, unservable};
 use crate::worker::{self, Worker};
 use content::Content;
 
@@ -36,6 +37,8 @@ pub struct Ingest {
     permits: Arc<Semaphore>,
     /// Objects that are read through at the same time.
     readers: Arc<Semaphore>,
+    /// DICOM objects up to this size in bytes are indexed while their sender waits.
+    index_at_once: u64,
 }
 
 /// What came of an object that was taken, or was there already, or came too late.
@@ -86,9 +89,18 @@ const READERS: usize = 4;
 
 /// What reading an object through found.
 enum Found {
-    Dicom { instance: Box<NewInstance>, servable: Servable },
+    /// The index of a small object comes along, so that it is servable from the transaction on that makes it known.
+    Dicom {
+        instance: Box<NewInstance>,
+        servable: Servable,
+        index: Option<Box<NewIndex>>,
+    },
     File(Box<NewIndex>),
 }
+
+/// Objects up to this size in bytes are indexed while their sender waits: it takes a few milliseconds and saves two
+/// transactions. Larger ones are left to the worker.
+const INDEXED_AT_ONCE: u64 = 8 << 20;
 
 impl Ingest {
     /// A way in to this store and catalog; index jobs are announced to the worker.
@@ -96,7 +108,14 @@ impl Ingest {
     pub fn new(storage: Storage, catalog: Catalog, worker: Worker) -> Self {
         let readers = thread::available_parallelism().map_or(READERS, NonZero::get).max(READERS);
         let (permits, readers) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(readers)));
-        Self { storage, catalog, worker, permits, readers }
+        Self { storage, catalog, worker, permits, readers, index_at_once: INDEXED_AT_ONCE }
+    }
+
+    /// The same, but with another limit in bytes up to which DICOM objects are indexed while their sender waits.
+    #[must_use]
+    pub fn indexing_at_once(mut self, limit: u64) -> Self {
+        self.index_at_once = limit;
+        self
     }
 
     /// Takes a received object in; it is durable when this returns. `name` is the name of an image file and unused for
@@ -134,15 +153,17 @@ impl Ingest {
     }
 
     async fn take(&self, temp: TempObject, announced: Announced) -> Result<Ingested, IngestError> {
-        let (storage, wanted) = (self.storage.clone(), announced.clone());
+        let (storage, wanted, limit) = (self.storage.clone(), announced.clone(), self.index_at_once);
         let reader = Arc::clone(&self.readers).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             let _reader = reader;
-            read_through(&storage, temp, &wanted)
+            read_through(&storage, temp, &wanted, limit)
         });
         let (object, found) = read.await??;
         match (found, announced) {
-            (Found::Dicom { instance, servable }, _) => self.take_instance(object, *instance, servable).await,
+            (Found::Dicom { instance, servable, index }, _) => {
+                self.take_instance(object, *instance, servable, index).await
+            }
             (Found::File(index), Announced::Name(Some(name))) => self.take_file(object, *index, &name).await,
             (Found::File(_), _) => Err(NameError::Missing.into()),
         }
@@ -153,6 +174,7 @@ impl Ingest {
         object: CompleteObject,
         instance: NewInstance,
         servable: Servable,
+        index: Option<Box<NewIndex>>,
     ) -> Result<Ingested, IngestError> {
         let uid = instance.sop_instance_uid.clone();
         let answer = |outcome, tid| {
@@ -160,21 +182,34 @@ impl Ingest {
             Ok(Ingested { outcome, target, sop_instance_uid, tid })
         };
         // Looked up before anything is stored: a conflict leaves no object behind. The commit looks again.
-        if let Some(there) = self.catalog.instance(&uid).await?
-            && there.object_key != object.key()
-        {
+        let there = self.catalog.instance(&uid).await?;
+        if there.as_ref().is_some_and(|there| there.object_key != object.key()) {
             return answer(Outcome::Conflict, None);
         }
-        let new =
-            NewObject { key: object.key(), size: object.len(), media_type: "application/dicom".to_owned(), servable };
-        let to_index = new.servable == Servable::ToIndex;
-        self.storage.put(object).await?;
+        let (key, size) = (object.key(), object.len());
+        // What is there already keeps the index that it has.
+        let servable = match index.filter(|_| there.is_none()) {
+            None => {
+                self.storage.put(object).await?;
+                servable
+            }
+            Some(index) => {
+                let (stored, indexed) = tokio::join!(self.storage.put(object), self.store_index(key, *index));
+                stored?;
+                indexed.map_or(servable, Servable::Indexed)
+            }
+        };
+        let tid = match &servable {
+            Servable::Indexed(facts) => Some(facts.tid.clone()),
+            _ => None,
+        };
+        let new = NewObject { key, size, media_type: "application/dicom".to_owned(), servable };
         match self.catalog.commit_instance(new, instance).await? {
             InstanceOutcome::Inserted => {
-                if to_index {
+                if tid.is_none() {
                     self.worker.wake();
                 }
-                answer(Outcome::Inserted, None)
+                answer(Outcome::Inserted, tid)
             }
             InstanceOutcome::Duplicate => {
                 // One whose indexing had failed is tried again.
@@ -183,6 +218,18 @@ impl Ingest {
                 answer(Outcome::Duplicate, tid)
             }
             InstanceOutcome::Conflict => answer(Outcome::Conflict, None),
+        }
+    }
+
+    /// Stores the index of an object; one that cannot be stored is made again by the worker.
+    async fn store_index(&self, key: ObjectKey, index: NewIndex) -> Option<IndexFacts> {
+        let storage = self.storage.clone();
+        match tokio::task::spawn_blocking(move || worker::store(&storage, key, index)).await.ok()? {
+            Ok(facts) => Some(facts),
+            Err(error) => {
+                tracing::warn!(object.key = %key, %error, "an index could not be stored with its object");
+                None
+            }
         }
     }
 
@@ -209,6 +256,7 @@ fn read_through(
     storage: &Storage,
     temp: TempObject,
     announced: &Announced,
+    index_at_once: u64,
 ) -> Result<(CompleteObject, Found), IngestError> {
     let object = temp.complete()?;
     let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
@@ -221,8 +269,8 @@ fn read_through(
             {
                 return Err(IngestError::NotAsAnnounced);
             }
-            let servable = unservable(&scanned).map_or(Servable::ToIndex, Servable::Not);
-            Found::Dicom { instance: Box::new(new_instance(&scanned)), servable }
+            let (servable, index) = servable_at_once(storage, &object, &scanned, index_at_once);
+            Found::Dicom { instance: Box::new(new_instance(&scanned)), servable, index }
         }
         Some(content) => {
             let Announced::Name(Some(name)) = announced else { return Err(NameError::Missing.into()) };
@@ -235,6 +283,28 @@ fn read_through(
         }
     };
     Ok((object, found))
+}
+
+/// What can be said of serving a DICOM object at once, and its index if it is within the limit. Whatever goes wrong here is no
+/// reason to refuse the object: the worker tries again, or says what is wrong with it.
+fn servable_at_once(
+    storage: &Storage,
+    object: &CompleteObject,
+    scanned: &ScannedObject,
+    limit: u64,
+) -> (Servable, Option<Box<NewIndex>>) {
+    if let Some(reason) = unservable(scanned) {
+        return (Servable::Not(reason), None);
+    }
+    if object.len() > limit {
+        return (Servable::ToIndex, None);
+    }
+    let index = AssertUnwindSafe(|| index_dicom(storage, object.key(), object, scanned));
+    match catch_unwind(index) {
+        Ok(Ok(index)) => (Servable::ToIndex, Some(Box::new(index))),
+        Ok(Err(IndexFailure::Object(reason))) => (Servable::Not(reason), None),
+        Ok(Err(IndexFailure::Store(_) | IndexFailure::Write(_))) | Err(_) => (Servable::ToIndex, None),
+    }
 }
 
 /// What the catalog keeps of an object.

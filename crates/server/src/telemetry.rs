@@ -150,7 +150,10 @@ fn describe_all(recorder: &impl metrics::Recorder) {
         describe_counter!("precinct_http_requests_total", "HTTP requests outside /jpip");
         describe_counter!("precinct_http_failures_total", "HTTP requests outside /jpip answered with 5xx");
         describe_gauge!("precinct_dicom_associations", "DICOM associations that are open");
-        describe_counter!("precinct_dicom_associations_refused_total", "associations rejected: too many, or not allowed");
+        describe_counter!(
+            "precinct_dicom_associations_refused_total",
+            "associations rejected: too many, or not allowed"
+        );
         describe_counter!("precinct_dicom_stored_total", "C-STORE requests answered with success");
         describe_counter!("precinct_dicom_store_refused_total", "requests of associations answered with a failure");
         describe_counter!("precinct_imported_total", "objects taken by the import route");

@@ -42,7 +42,7 @@ impl Server {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("ready http=").unwrap().parse().unwrap();
+        let address = line.strip_prefix("ready http=").unwrap().split(' ').next().unwrap().parse().unwrap();
         let server = Self { child, address, data };
         let head = format!(
             "POST /api/v1/import?name=a.j2k HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",

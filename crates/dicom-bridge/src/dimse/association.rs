@@ -324,7 +324,9 @@ impl Association {
             }
             // Nothing that could be cancelled is ever under way.
             Command::C_CANCEL => Ok(None),
-            _ if command.is_response() => Err(AssociationError::Unexpected("a response to a request that was not sent")),
+            _ if command.is_response() => {
+                Err(AssociationError::Unexpected("a response to a request that was not sent"))
+            }
             _ => {
                 self.open = set_follows(PDataKind::Unwanted);
                 let words = "this operation is not provided here";

@@ -50,7 +50,8 @@ pub(super) fn negotiate(request: AssociationRQ, acceptor: &Acceptor) -> Result<A
     for proposed in &request.presentation_contexts {
         let result = judge(proposed);
         // An identifier is odd and stands once; whoever breaks that gets no context of it.
-        let is_fresh = proposed.id & 1 == 1 && contexts.iter().all(|known: &PresentationContext| known.id != proposed.id);
+        let is_fresh =
+            proposed.id & 1 == 1 && contexts.iter().all(|known: &PresentationContext| known.id != proposed.id);
         if let Ok(transfer_syntax) = &result
             && is_fresh
         {
@@ -125,12 +126,8 @@ const UNCOMPRESSED: [&str; 3] = [IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", "1.2.84
 
 /// Taken before what stands first in the offer, because frames in them can be asked for by JPIP and no sample is lost
 /// by choosing them. The lossy ones are taken only in the requestor's own order: it might compress for our sake.
-const PREFERRED: [&str; 4] = [
-    "1.2.840.10008.1.2.4.202",
-    "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.92",
-];
+const PREFERRED: [&str; 4] =
+    ["1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.92"];
 
 #[cfg(test)]
 mod tests {

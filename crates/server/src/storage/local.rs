@@ -101,17 +101,15 @@ impl Local {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Makes the file durable under its name: its bytes, then its entry in the folder, and the entries of the folders
-    /// that were made for it.
+    /// Makes the file durable under its name: its bytes, then its entry in the folder, and the entry of the folder if that
+    /// was made for it.
     fn put(&self, file: NamedTempFile, top: &Path, name: &str, key: &ObjectKey) -> Result<(), StorageError> {
         self.check()?;
-        let [ab, cd, _] = split(name);
-        let outer = top.join(ab);
-        let folder = outer.join(cd);
-        self.make_folder(top, &outer)?;
-        self.make_folder(&outer, &folder)?;
+        let [ab, rest] = split(name);
+        let folder = top.join(ab);
+        self.make_folder(top, &folder)?;
         self.sync(file.as_file().sync_all(), key)?;
-        file.persist(folder.join(name)).map_err(|refused| refused.error)?;
+        file.persist(folder.join(rest)).map_err(|refused| refused.error)?;
         self.sync(File::open(&folder)?.sync_all(), key)
     }
 
@@ -173,9 +171,10 @@ impl Local {
     }
 }
 
-/// `ab`, `cd` and the whole name `abcd…`; the two folder levels keep folders small. Names begin with a key's digits.
-fn split(name: &str) -> [&str; 3] {
-    [name.get(..2).unwrap_or(name), name.get(2..4).unwrap_or(name), name]
+/// `ab` and `cd…` of a name `abcd…`: 256 folders, which are soon all there, so that hardly an object waits for the entry
+/// of a new one to be on the disk. Names begin with a key's digits.
+fn split(name: &str) -> [&str; 2] {
+    name.split_at_checked(2).unwrap_or((name, "")).into()
 }
 
 fn store_error(error: object_store::Error) -> StorageError {

@@ -1,6 +1,4 @@
-use dicom_ul::pdu::{
-    AssociationRQ, PresentationContextProposed, PresentationContextResultReason, UserVariableItem,
-};
+use dicom_ul::pdu::{AssociationRQ, PresentationContextProposed, PresentationContextResultReason, UserVariableItem};
 use proptest::prelude::*;
 
 use super::*;
@@ -110,7 +108,8 @@ fn ps3_8_9_3_3_contexts_are_answered_one_by_one() {
     let mut association = established();
     let pdus = sent(&mut association);
     let [Pdu::AssociationAC(answer)] = pdus.as_slice() else { panic!("{pdus:?}") };
-    let results: Vec<_> = answer.presentation_contexts.iter().map(|result| (result.id, result.reason.clone())).collect();
+    let results: Vec<_> =
+        answer.presentation_contexts.iter().map(|result| (result.id, result.reason.clone())).collect();
     use PresentationContextResultReason::{AbstractSyntaxNotSupported, Acceptance, NoReason};
     assert_eq!(
         results,
@@ -122,11 +121,9 @@ fn ps3_8_9_3_3_contexts_are_answered_one_by_one() {
 #[test]
 fn d10_wrong_titles_are_rejected() {
     let known = Acceptor { calling_ae_titles: Some(vec!["CT1".into()]), ..acceptor() };
-    for (acceptor, called, calling, reason) in [
-        (acceptor(), "ANYBODY", "X", 7u8),
-        (acceptor(), "precinct", "X", 7),
-        (known.clone(), "PRECINCT", "CT2", 3),
-    ] {
+    for (acceptor, called, calling, reason) in
+        [(acceptor(), "ANYBODY", "X", 7u8), (acceptor(), "precinct", "X", 7), (known.clone(), "PRECINCT", "CT2", 3)]
+    {
         let mut association = Association::new(acceptor);
         put(&mut association, &Pdu::AssociationRQ(request(called, calling)));
         assert!(matches!(association.poll().unwrap(), Some(Event::Rejected { .. })));
@@ -295,10 +292,8 @@ fn a_peer_that_takes_next_to_nothing_gets_its_answer_in_pieces() {
     association.respond(&request, Status::Success, Some(&"x".repeat(64)));
     let pdus = sent(&mut association);
     assert_eq!(pdus.len(), 2);
-    let lasts: Vec<_> = pdus
-        .iter()
-        .map(|pdu| matches!(pdu, Pdu::PData { data } if data.iter().all(|value| value.is_last)))
-        .collect();
+    let lasts: Vec<_> =
+        pdus.iter().map(|pdu| matches!(pdu, Pdu::PData { data } if data.iter().all(|value| value.is_last))).collect();
     assert_eq!(lasts, [false, true]);
 }
 
