@@ -5,6 +5,8 @@
 mod client_points;
 #[path = "black_box/command_line.rs"]
 mod command_line;
+#[path = "black_box/dicom_in.rs"]
+mod dicom_in;
 #[path = "black_box/hostile_files.rs"]
 mod hostile_files;
 #[path = "black_box/house.rs"]
@@ -19,5 +21,7 @@ mod peers;
 mod pictures;
 #[path = "black_box/process.rs"]
 mod process;
+#[path = "black_box/scu.rs"]
+mod scu;
 #[path = "black_box/stream.rs"]
 mod stream;

@@ -135,6 +135,15 @@ impl House {
         connection.try_answer(false).is_some_and(|answer| answer.status == 200)
     }
 
+    /// Waits until `is_so`; a test that waits in vain fails with these words.
+    pub(crate) fn wait_until(&self, words: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < PATIENCE, "never came: {words}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(done.success());

@@ -26,7 +26,7 @@ use conversation::Conversation;
 /// How long a peer may keep an association waiting.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    /// For the rest of a PDU, and for the next one; also for the A-ASSOCIATE-RQ, the ARTIM timer of [PS3.8 9.1.5].
+    /// From one whole PDU to the next; also for the A-ASSOCIATE-RQ, the ARTIM timer of [PS3.8 9.1.5].
     read: Duration,
     /// For taking what is sent.
     write: Duration,

@@ -47,6 +47,7 @@ pub struct Association {
     /// The context in which a command set or a data set is under way.
     open: Option<Open>,
     peer_max_pdu: u32,
+    pdus: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,7 @@ impl Association {
             command: Vec::new(),
             open: None,
             peer_max_pdu: MAX_PDU,
+            pdus: 0,
         }
     }
 
@@ -167,7 +169,13 @@ impl Association {
         std::mem::take(&mut self.output)
     }
 
-    /// Whether a message has begun and is not answered, or a PDU has come in part: an end would now be untimely.
+    /// Number of PDUs that have been read whole: a peer that sends makes it grow.
+    #[must_use]
+    pub const fn pdus(&self) -> u64 {
+        self.pdus
+    }
+
+    /// Whether no message has begun and no PDU has come in part, so that an end would be timely.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         self.open.is_none() && self.received.is_empty() && self.values.is_empty()
@@ -223,6 +231,7 @@ impl Association {
         let pdu = read_pdu(&mut bytes, MAX_PDU, true).map_err(|error| AssociationError::Pdu(Box::new(error)))?;
         let used = usize::try_from(bytes.position()).unwrap_or(usize::MAX);
         if pdu.is_some() {
+            self.pdus += 1;
             self.received.advance(used.min(self.received.len()));
         }
         Ok(pdu)

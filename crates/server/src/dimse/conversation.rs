@@ -8,7 +8,7 @@ use bytes::BufMut as _;
 use dicom_bridge::dimse::{Acceptor, Association, AssociationError, Event};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
@@ -81,6 +81,7 @@ impl Conversation {
     }
 
     async fn converse(&mut self) -> Result<(), Break> {
+        let (mut pdus, mut deadline) = (0, Instant::now() + PATIENCE.read);
         loop {
             while let Some(event) = self.association.poll()? {
                 let is_end = matches!(event, Event::Rejected { .. } | Event::Released);
@@ -94,7 +95,11 @@ impl Conversation {
                     return Ok(());
                 }
             }
-            self.receive().await?;
+            // Time is given for a PDU, not for each of its bytes.
+            if self.association.pdus() > pdus {
+                (pdus, deadline) = (self.association.pdus(), Instant::now() + PATIENCE.read);
+            }
+            self.receive(deadline).await?;
         }
     }
 
@@ -140,7 +145,7 @@ impl Conversation {
     }
 
     /// Reads once from the socket; between messages the end of the server is heeded.
-    async fn receive(&mut self) -> Result<(), Break> {
+    async fn receive(&mut self, deadline: Instant) -> Result<(), Break> {
         let is_idle = self.receiving.is_none() && self.association.is_between_messages();
         // Senders write the header of a PDU and its contents apart, with Nagle's algorithm on: each waits for our
         // acknowledgement of the one before. The option does not last, so it is set around every read.
@@ -148,7 +153,7 @@ impl Conversation {
         let buffer = self.association.buffer();
         buffer.reserve(READ);
         let mut limited = buffer.limit(READ);
-        let read = timeout(PATIENCE.read, self.tcp.read_buf(&mut limited));
+        let read = timeout_at(deadline, self.tcp.read_buf(&mut limited));
         let read = tokio::select! {
             biased;
             () = self.drain.cancelled(), if is_idle => return Err(Break::Draining),
