@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Answer, Change};
 use crate::error::CatalogError;
-use crate::failure::Remedy;
+use crate::failure::{Failure, Remedy};
 use crate::line::Line;
 
 /// Hands changes to the task that owns the writing connection.
@@ -30,8 +30,8 @@ type Outcome = Result<Answer, CatalogError>;
 /// Changes in one transaction at most; more would only make the first of them wait longer.
 const GROUP: usize = 128;
 
-/// How often a transaction is begun before its changes fail. Each round one of those that are in each other's way gets
-/// through, and a connection that was lost is followed by a new one or by none.
+/// How often a transaction is begun before its changes fail. Of those that are in each other's way one gets through each
+/// time, and a connection that was lost is followed by a new one or by none.
 const TRIES: u32 = 5;
 
 /// Changes that wait; who comes later waits outside.
@@ -99,32 +99,52 @@ async fn run(mut line: Line, mut waiting: mpsc::Receiver<Queued>, broken: Arc<At
     }
 }
 
-/// Makes the changes in one transaction; what another node or a restart of the server kept from it is begun again.
+/// Makes the changes in one transaction. Where another node's transaction was in the way they go one by one: alone, a
+/// change hardly holds what the other waits for, whereas two groups could give way to each other for ever.
 async fn commit_group(line: &mut Line, changes: &[Change], broken: &AtomicBool) -> Vec<Outcome> {
-    let all = |error: &CatalogError| changes.iter().map(|_| Err(error.clone())).collect();
-    if broken.load(Ordering::Acquire) {
-        return all(&CatalogError::Broken { detail: "an earlier change could not be made durable".to_owned() });
+    match commit_together(line, changes, broken).await {
+        Ok(outcomes) => outcomes,
+        Err(Failure { remedy: Remedy::BeginAgain, .. }) if changes.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(changes.len());
+            for change in changes.chunks(1) {
+                match commit_together(line, change, broken).await {
+                    Ok(alone) => outcomes.extend(alone),
+                    Err(failure) => outcomes.push(Err(failure.error)),
+                }
+            }
+            outcomes
+        }
+        Err(failure) => changes.iter().map(|_| Err(failure.error.clone())).collect(),
     }
-    let mut tried = 0;
+}
+
+/// Makes the changes in one transaction, which is begun again if the server went away or gave up a lone change.
+async fn commit_together(line: &mut Line, changes: &[Change], broken: &AtomicBool) -> Result<Vec<Outcome>, Failure> {
+    if broken.load(Ordering::Acquire) {
+        let detail = "an earlier change could not be made durable".to_owned();
+        return Err(CatalogError::Broken { detail }.into());
+    }
+    let mut tried = 1;
     loop {
-        tried += 1;
         let failure = match line.try_group(changes).await {
-            Ok(outcomes) => return outcomes,
+            Ok(outcomes) => return Ok(outcomes),
             Err(failure) => failure,
         };
-        match (failure.remedy, failure.error) {
-            (Remedy::BeginAgain | Remedy::ConnectAgain, error) if tried < TRIES => {
-                tracing::debug!(%error, tried, "a transaction of the catalog is begun again");
-            }
-            (_, error) => {
-                if let CatalogError::Broken { detail } = &error {
-                    // After a failed sync nobody knows which pages are on the disk, and a second sync may lie.
-                    broken.store(true, Ordering::Release);
-                    tracing::error!(detail, "the catalog's medium failed, no change is taken until a restart");
-                }
-                return all(&error);
-            }
+        if let CatalogError::Broken { detail } = &failure.error {
+            // After a failed sync nobody knows which pages are on the disk, and a second sync may lie.
+            broken.store(true, Ordering::Release);
+            tracing::error!(detail, "the catalog's medium failed, no change is taken until a restart");
         }
+        let again = match failure.remedy {
+            Remedy::ConnectAgain => true,
+            Remedy::BeginAgain => changes.len() == 1,
+            Remedy::ApplyAgain | Remedy::None => false,
+        };
+        if !again || tried == TRIES {
+            return Err(failure);
+        }
+        tracing::debug!(error = %failure.error, tried, "a transaction of the catalog is begun again");
+        tried += 1;
     }
 }
 

@@ -31,8 +31,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// from the server holds its own locks no longer than half a minute.
 const WRITER_SETTINGS: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'";
 
-/// The second lock: questions change nothing.
-const READER_SETTINGS: &str = "SET default_transaction_read_only = on";
+/// Questions change nothing, this being the second lock, and wait as long for somebody else's as changes do.
+const READER_SETTINGS: &str = "SET default_transaction_read_only = on; SET lock_timeout = '5s'";
 
 /// Opens the catalog, makes its tables if there are none, and brings it to the schema of this program.
 pub(crate) async fn open(options: PgConnectOptions) -> Result<(Readers, Writer), CatalogError> {
