@@ -92,16 +92,19 @@ impl Connection<'_> {
     /// Runs statements without values, in one round trip: the brackets around a transaction, settings.
     pub(crate) async fn control(&mut self, text: &'static str) -> Result<(), Failure> {
         match self {
-            Self::Sqlite(connection) => drop(sqlx::raw_sql(text).execute(&mut **connection).await?),
+            Self::Sqlite(connection) => {
+                sqlx::raw_sql(text).execute(&mut **connection).await?;
+            }
             Self::Postgres(connection) => {
-                drop(patiently(sqlx::raw_sql(text).execute(&mut **connection)).await?);
+                patiently(sqlx::raw_sql(text).execute(&mut **connection)).await?;
             }
         }
         Ok(())
     }
 }
 
-async fn patiently<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+/// Waits for what a server does, not for ever.
+pub(crate) async fn patiently<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
     match tokio::time::timeout(STATEMENT_PATIENCE, statement).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Failure::lost("the server does not answer")),

@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection}
 
 use crate::apply::apply;
 use crate::change::{Answer, Change};
-use crate::connection::Connection;
+use crate::connection::{Connection, patiently};
 use crate::error::CatalogError;
 use crate::failure::{Failure, Remedy};
 use crate::postgres;
@@ -54,8 +54,7 @@ impl Line {
         let outcomes = try_group(&mut held.lend(), changes).await;
         match &outcomes {
             Ok(_) => self.held = Some(held),
-            // What closing has to say, the error has said.
-            Err(_) => drop(held.close().await),
+            Err(_) => held.abandon().await,
         }
         outcomes
     }
@@ -89,9 +88,17 @@ impl Held {
     async fn close(self) -> Result<(), CatalogError> {
         match self {
             Self::Sqlite(connection) => Ok(connection.close().await?),
-            // Without a farewell, which a server that is gone would never take: it rolls back what is open all the same.
-            Self::Postgres(connection) => Ok(connection.close_hard().await?),
+            Self::Postgres(connection) => Ok(patiently(connection.close()).await?),
         }
+    }
+
+    /// Closes after a failure: what closing has to say, the error has said.
+    async fn abandon(self) {
+        let _ = match self {
+            Self::Sqlite(connection) => connection.close().await,
+            // Without a farewell, which a server that is gone would never take: it rolls back what is open all the same.
+            Self::Postgres(connection) => connection.close_hard().await,
+        };
     }
 }
 

@@ -6,6 +6,9 @@
 //!
 //! Needs a connection that is its own from one statement to the next: directly to the server, or through a pooler in
 //! session mode.
+//!
+//! A serial is given out before its row is committed: a page of a listing may pass over a row that another node is about
+//! to commit, and a listing that begins anew has it.
 
 pub(crate) mod schema;
 
@@ -28,15 +31,19 @@ const READERS: u32 = 8;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How the writer's transactions behave: they wait as long for another's lock as on SQLite, and one whose node is cut off
-/// from the server holds its own locks no longer than half a minute.
-const WRITER_SETTINGS: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'";
+/// from the server holds its own locks no longer than half a minute. The server's signs of life keep an idle connection
+/// from being forgotten by what lies between.
+const WRITER_SETTINGS: &str =
+    "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'; SET tcp_keepalives_idle = 60";
 
 /// Questions change nothing, this being the second lock, and wait as long for somebody else's as changes do.
-const READER_SETTINGS: &str = "SET default_transaction_read_only = on; SET lock_timeout = '5s'";
+const READER_SETTINGS: &str =
+    "SET default_transaction_read_only = on; SET lock_timeout = '5s'; SET tcp_keepalives_idle = 60";
 
 /// Opens the catalog, makes its tables if there are none, and brings it to the schema of this program.
 pub(crate) async fn open(options: PgConnectOptions) -> Result<(Readers, Writer), CatalogError> {
     let mut connection = connect(&options).await?;
+    refuse_other_encodings(&mut connection).await?;
     schema::bring_up_to_date(&mut connection, &schema::MIGRATIONS).await?;
     warn_of_no_sync(&mut connection).await?;
     prepare_to_write(&mut connection).await?;
@@ -110,6 +117,15 @@ async fn prepare_to_write(connection: &mut PgConnection) -> Result<(), Failure> 
         Connection::Postgres(connection).control("SET synchronous_commit = on").await?;
     }
     Connection::Postgres(connection).control(WRITER_SETTINGS).await
+}
+
+/// In another encoding than UTF-8 some names and attributes could not be written.
+async fn refuse_other_encodings(connection: &mut PgConnection) -> Result<(), CatalogError> {
+    let encoding = setting(connection, "server_encoding").await?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(CatalogError::Database { detail: format!("the database has the encoding {encoding}, UTF8 is needed") })
 }
 
 /// A server without `fsync` is for tests; an administrator should know what it means elsewhere.

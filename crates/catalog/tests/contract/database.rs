@@ -15,6 +15,11 @@ pub(crate) struct PostgresDatabase {
 impl PostgresDatabase {
     /// A new one without tables; `None`, and a line that says so, where there is no server to test with.
     pub(crate) async fn fresh() -> Option<Self> {
+        Self::of_encoding("UTF8").await
+    }
+
+    /// As above, in an encoding.
+    pub(crate) async fn of_encoding(encoding: &str) -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let server = match std::env::var("PRECINCT_TEST_POSTGRES") {
             Ok(server) if !server.is_empty() => server,
@@ -28,7 +33,7 @@ impl PostgresDatabase {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let name = format!("precinct_test_{}_{}_{since}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let database = Self { server, name };
-        database.on_server("CREATE DATABASE").await;
+        database.on_server("CREATE DATABASE", &format!(" TEMPLATE template0 LOCALE 'C' ENCODING '{encoding}'")).await;
         Some(database)
     }
 
@@ -62,19 +67,15 @@ impl PostgresDatabase {
 
     /// Sets a default for the connections to come.
     pub(crate) async fn set(&self, setting: &str) {
-        self.on_server_with("ALTER DATABASE", &format!(" SET {setting}")).await;
+        self.on_server("ALTER DATABASE", &format!(" SET {setting}")).await;
     }
 
     /// Lets go of it.
     pub(crate) async fn remove(self) {
-        self.on_server_with("DROP DATABASE", " WITH (FORCE)").await;
+        self.on_server("DROP DATABASE", " WITH (FORCE)").await;
     }
 
-    async fn on_server(&self, command: &str) {
-        self.on_server_with(command, "").await;
-    }
-
-    async fn on_server_with(&self, command: &str, rest: &str) {
+    async fn on_server(&self, command: &str, rest: &str) {
         let mut maintenance = PgConnection::connect(&self.server).await.unwrap();
         let statement = AssertSqlSafe(format!("{command} {}{rest}", self.name));
         maintenance.execute(statement).await.unwrap();

@@ -25,7 +25,7 @@ async fn end(database: PostgresDatabase, catalogs: &[Catalog]) {
     database.remove().await;
 }
 
-/// Commits 120 instances, 30 of them with bytes of `node`'s own; returns how many were inserted, there already, refused.
+/// Commits 120 instances, every fourth with bytes of this node's own; returns what came of each.
 async fn commit_all(catalog: &Catalog, node: u8, backwards: bool) -> Vec<(u8, InstanceOutcome)> {
     let mut numbers: Vec<u8> = (0..120).collect();
     if backwards {
@@ -251,6 +251,14 @@ async fn f13_a_newer_schema_and_a_foreign_one_are_refused() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused_with_words() {
+    let Some(database) = PostgresDatabase::of_encoding("LATIN1").await else { return };
+    let refused = Catalog::open(&database.url()).await.unwrap_err();
+    assert!(refused.to_string().contains("LATIN1"), "{refused}");
+    database.remove().await;
+}
+
+#[tokio::test]
 async fn f18_a_migration_that_was_interrupted_is_done_by_the_next_start() {
     let Some(database) = PostgresDatabase::fresh().await else { return };
     // Somebody's table of the same name: the migration fails at its end, and nothing of it stays.
@@ -266,11 +274,8 @@ async fn f18_a_migration_that_was_interrupted_is_done_by_the_next_start() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable_and_the_password_stays_unsaid() {
-    // A port that was free a moment ago, and that nobody listens on while we hold the socket without listening.
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    drop(socket);
-    let refused = Catalog::open(&format!("postgres://u:s3cret@127.0.0.1:{port}/x")).await.unwrap_err();
+    // Nobody listens on port 1.
+    let refused = Catalog::open("postgres://u:s3cret@127.0.0.1:1/x").await.unwrap_err();
     assert!(matches!(refused, CatalogError::Unreachable { .. }), "{refused:?}");
     assert!(!format!("{refused} {refused:?}").contains("s3cret"));
     let refused = Catalog::open("postgres://u:1?s3cret@127.0.0.1/x").await.unwrap_err();
