@@ -18,7 +18,7 @@ async fn two_nodes() -> Option<(PostgresDatabase, Catalog, Catalog)> {
     Some((database, first.unwrap(), second.unwrap()))
 }
 
-async fn end(database: PostgresDatabase, catalogs: &[Catalog]) {
+async fn let_go(database: PostgresDatabase, catalogs: &[Catalog]) {
     for catalog in catalogs {
         catalog.close().await;
     }
@@ -59,7 +59,7 @@ async fn of_two_nodes_that_commit_the_same_instances_one_inserts_each() {
         }
         let counts = first.counts().await.unwrap();
         assert_eq!((counts.instances, counts.jobs), (120, 120), "what came second left nothing");
-        end(database, &[first, second]).await;
+        let_go(database, &[first, second]).await;
     }
 }
 
@@ -76,7 +76,7 @@ async fn of_two_nodes_that_give_one_name_to_other_bytes_both_are_answered() {
         pair.sort_by_key(|outcome| *outcome == FileOutcome::Replaced);
         assert_eq!(pair, [FileOutcome::Inserted, FileOutcome::Replaced]);
     }
-    end(database, &[first, second]).await;
+    let_go(database, &[first, second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +110,7 @@ async fn claims_of_two_nodes_never_overlap() {
     assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>().len(), 200, "each was claimed once");
     let (ours, theirs) = (first.requeue_claimed("a").await.unwrap(), first.requeue_claimed("b").await.unwrap());
     assert_eq!(ours + theirs, 200);
-    end(database, &[first, second]).await;
+    let_go(database, &[first, second]).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn f6_connections_that_ended_between_changes_are_not_noticed() {
         assert!(catalog.instance(&format!("1.{n}")).await.unwrap().is_some());
     }
     assert!(catalog.takes_changes());
-    end(database, &[catalog]).await;
+    let_go(database, &[catalog]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,6 +176,50 @@ async fn f6_connections_that_end_during_changes_lose_nothing_that_was_acknowledg
 }
 
 #[tokio::test]
+async fn f6_a_question_whose_connection_ends_meanwhile_is_asked_once_more() {
+    let Some(database) = PostgresDatabase::fresh().await else { return };
+    let catalog = Catalog::open(&database.url()).await.unwrap();
+    put(&catalog, 1, "1.1").await;
+    let mut somebody = database.connect().await;
+    let mut waiting = database.connect().await;
+    somebody.execute("BEGIN").await.unwrap();
+    somebody.execute("LOCK TABLE targets IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let end = async {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query(end).fetch_all(&mut waiting).await.unwrap().is_empty() {}
+        somebody.execute("ROLLBACK").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(catalog.target("1.1"), end);
+    assert!(answer.unwrap().is_some());
+    somebody.close().await.unwrap();
+    waiting.close().await.unwrap();
+    let_go(database, &[catalog]).await;
+}
+
+#[tokio::test]
+async fn f6_a_commit_of_unknown_outcome_is_told_and_not_repeated() {
+    let Some(database) = PostgresDatabase::fresh().await else { return };
+    let catalog = Catalog::open(&database.url()).await.unwrap();
+    // The connection ends after the last statement and before the end of COMMIT; a sequence forgets nothing.
+    let ends = "CREATE SEQUENCE tries;
+        CREATE FUNCTION finish() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM nextval('tries'); PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER finish AFTER INSERT ON targets DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION finish()";
+    database.run(ends).await;
+    let told = catalog.commit_instance(object(1, Servable::ToIndex), instance("1.1")).await.unwrap_err();
+    assert!(matches!(told, CatalogError::Unreachable { .. }), "{told}");
+    let mut somebody = database.connect().await;
+    let tries = sqlx::query("SELECT last_value FROM tries").fetch_one(&mut somebody).await.unwrap();
+    assert_eq!(tries.get::<i64, _>(0), 1);
+    somebody.close().await.unwrap();
+    database.run("DROP TRIGGER finish ON targets").await;
+    assert_eq!(put(&catalog, 1, "1.1").await, InstanceOutcome::Inserted);
+    let_go(database, &[catalog]).await;
+}
+
+#[tokio::test]
 async fn f6_a_server_that_takes_no_changes_is_left_as_soon_as_another_does() {
     let Some(database) = PostgresDatabase::fresh().await else { return };
     let catalog = Catalog::open(&database.url()).await.unwrap();
@@ -188,7 +232,7 @@ async fn f6_a_server_that_takes_no_changes_is_left_as_soon_as_another_does() {
     assert!(catalog.target("1.1").await.unwrap().is_some(), "questions are answered");
     database.set("default_transaction_read_only = off").await;
     assert_eq!(put(&catalog, 2, "1.2").await, InstanceOutcome::Inserted);
-    end(database, &[catalog]).await;
+    let_go(database, &[catalog]).await;
 }
 
 #[tokio::test]
@@ -206,7 +250,7 @@ async fn f6_what_somebody_else_has_locked_is_busy_until_it_is_free() {
     somebody.execute("ROLLBACK").await.unwrap();
     assert_eq!(put(&catalog, 2, "1.2").await, InstanceOutcome::Inserted);
     somebody.close().await.unwrap();
-    end(database, &[catalog]).await;
+    let_go(database, &[catalog]).await;
 }
 
 #[tokio::test]
@@ -229,7 +273,7 @@ async fn a_commit_is_durable_when_it_is_answered_whatever_the_server_does_by_its
         let seen = sqlx::query("SELECT setting FROM seen").fetch_all(&mut somebody).await.unwrap();
         assert_eq!(seen.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>(), [ours, ours]);
         somebody.close().await.unwrap();
-        end(database, &[catalog]).await;
+        let_go(database, &[catalog]).await;
     }
 }
 
@@ -269,7 +313,7 @@ async fn f18_a_migration_that_was_interrupted_is_done_by_the_next_start() {
     let catalog = Catalog::open(&database.url()).await.unwrap();
     assert_eq!(put(&catalog, 1, "1.1").await, InstanceOutcome::Inserted);
     assert_eq!(catalog.object_state(key(1)).await, Ok(Some(catalog::State::Stored)));
-    end(database, &[catalog]).await;
+    let_go(database, &[catalog]).await;
 }
 
 #[tokio::test]
@@ -285,5 +329,5 @@ async fn a_server_that_is_not_there_is_unreachable_and_the_password_stays_unsaid
         database.url().split_once('@').map(|(_, rest)| ("postgres://postgres", rest.to_owned())).unwrap();
     let catalog = Catalog::open(&format!("{server}:s3cret@{rest}")).await.unwrap();
     assert!(!format!("{catalog:?}").contains("s3cret"));
-    end(database, &[catalog]).await;
+    let_go(database, &[catalog]).await;
 }
