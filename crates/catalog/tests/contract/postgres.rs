@@ -120,7 +120,7 @@ async fn f6_connections_that_ended_between_changes_are_not_noticed() {
     for n in 0..3 {
         assert_eq!(put(&catalog, n, &format!("1.{n}")).await, InstanceOutcome::Inserted);
         assert!(catalog.target(&format!("1.{n}")).await.unwrap().is_some());
-        assert_eq!(database.end_connections().await, 2, "the writer and a reader");
+        assert!(database.end_connections().await >= 2, "the writer and a reader");
         assert!(catalog.instance(&format!("1.{n}")).await.unwrap().is_some());
     }
     assert!(catalog.takes_changes());
