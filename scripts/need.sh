@@ -39,6 +39,11 @@ for line in "${wanted[@]}"; do
   read -r program package <<<"$line"
   PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("$package")
 done
+# Debian keeps the programs of the PostgreSQL server off the PATH. Its package starts a server of its own, which is not
+# used: scripts/postgres.sh starts another.
+if [ "$purpose" != build ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+  missing+=(postgresql)
+fi
 # A virtual environment needs ensurepip, which Debian packages apart.
 if [ "$purpose" != build ] && [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip' 2>/dev/null; then
   missing+=(python3-venv)

@@ -43,6 +43,28 @@ if [ ! -d "$PRECINCT_TESTDATA" ]; then
   fi
 fi
 
+# The catalog's tests on PostgreSQL: a cluster of our own, unless the caller names a server. Under /tmp, because root
+# hands it to another user, who may not come here.
+postgres=
+cleanup() { [ -z "$postgres" ] || bash scripts/postgres.sh stop "$postgres"; }
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+start_postgres() {
+  [ -z "${PRECINCT_TEST_POSTGRES:-}" ] || return 0
+  say "PostgreSQL for the tests"
+  postgres=$(mktemp -u "${TMPDIR:-/tmp}/precinct-postgres.XXXXXX")
+  if PRECINCT_TEST_POSTGRES=$(bash scripts/postgres.sh start "$postgres"); then
+    export PRECINCT_TEST_POSTGRES
+    return 0
+  fi
+  unset PRECINCT_TEST_POSTGRES
+  echo "PostgreSQL does not start"
+  failed=$((failed + 1))
+  failures+=("PostgreSQL for the tests")
+}
+start_postgres
+
 check "format" cargo fmt --all --check
 say "build"
 if ! cargo build --locked -p precinct --bin precinct; then

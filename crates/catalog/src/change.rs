@@ -10,10 +10,12 @@ pub(crate) enum Change {
     CommitFile { object: NewObject, name: String, now: i64 },
     SetIndexed { key: ObjectKey, facts: IndexFacts },
     SetUnservable { key: ObjectKey, reason: Reason },
+    QueueIndex { key: ObjectKey },
     ClaimJobs { kind: JobKind, node: String, limit: u32, now: i64 },
     ReleaseJob { id: i64 },
     ReleaseClaimed { node: String },
     RequeueClaimed { node: String },
+    RequeueStale { claimed_before: i64 },
     GiveUpJobs { attempts: u32, reason: Reason },
 }
 

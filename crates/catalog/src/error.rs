@@ -35,8 +35,8 @@ pub enum CatalogError {
         /// Number of the migration.
         version: i64,
     },
-    /// The URL names a database that this program cannot use.
-    #[error("database URL not understood: only sqlite is built in")]
+    /// The URL names a database that this program cannot use, or says of it what this program does not know.
+    #[error("database URL not understood: it is sqlite:PATH or postgres://USER@HOST/DATABASE")]
     UnknownDatabase,
     /// The cursor is not one that was handed out.
     #[error("cursor not understood")]
@@ -47,13 +47,20 @@ pub enum CatalogError {
     /// The medium is full; nothing was changed.
     #[error("no space left for the catalog")]
     Full,
-    /// The database is locked by somebody else; nothing was changed.
-    #[error("the catalog is locked")]
+    /// The database is locked by somebody else, or its server has too much to do; nothing was changed.
+    #[error("the catalog is busy")]
     Busy,
     /// The medium failed while a change was made durable; no further change is taken until a restart.
     #[error("the catalog's medium failed, no change is taken until a restart: {detail}")]
     Broken {
         /// What the database said.
+        detail: String,
+    },
+    /// The database server does not answer, or went away meanwhile. If that was while a change was made durable, nobody
+    /// knows whether it was: sent again it is a duplicate at worst.
+    #[error("the catalog's server cannot be reached: {detail}")]
+    Unreachable {
+        /// What was said about it.
         detail: String,
     },
     /// The database failed otherwise.
@@ -78,33 +85,9 @@ impl CatalogError {
             | Self::Full
             | Self::Busy
             | Self::Broken { .. }
+            | Self::Unreachable { .. }
             | Self::Database { .. }
             | Self::Closed => Family::Unavailable,
-        }
-    }
-}
-
-/// SQLite's primary result codes (the low byte of the extended ones).
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_FULL: u32 = 13;
-
-impl From<sqlx::Error> for CatalogError {
-    fn from(error: sqlx::Error) -> Self {
-        if let sqlx::Error::Database(refused) = &error {
-            let code = refused.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
-            match code & 0xff {
-                SQLITE_BUSY | SQLITE_LOCKED => return Self::Busy,
-                SQLITE_FULL => return Self::Full,
-                SQLITE_IOERR => return Self::Broken { detail: refused.message().to_owned() },
-                _ => {}
-            }
-        }
-        match error {
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            other => Self::Database { detail: other.to_string() },
         }
     }
 }

@@ -1,53 +1,65 @@
 //! SQL: what exists, in which state, and the jobs that are due.
 //!
 //! Does: one method per question and one per change; a change is one transaction, durable when it is answered, and
-//! changes that come at the same time share one sync of the disk. SQLite now; a second database is another arm of one
-//! enum, with the same text per question, its own migrations of the same numbers, and the same contract suite.
+//! changes that come at the same time share one sync of the disk. The database is one SQLite file for one node, or
+//! PostgreSQL for one or several: the same text per question but for what `query` shows side by side, two sets of
+//! migrations of the same numbers, one contract suite that runs on both.
 //!
 //! Never: holds bytes of an object, makes up a value, says a patient's attribute in an error or a log, hands out a row,
 //! a connection or a transaction. A row never comes before its bytes: callers make those durable first.
 
+mod apply;
 mod change;
+mod connection;
 mod cursor;
 mod error;
+mod failure;
+mod group;
 mod key;
+mod line;
+mod migrate;
 mod model;
+mod postgres;
 mod query;
+mod read;
+mod readers;
+mod rows;
 mod sqlite;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
     Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, NewInstance,
-    NewObject, OnlyTarget, Page, Reason, ReasonKind, Servable, State, TargetKind, TargetRow,
+    NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, Servable, ServedIndex, State, TargetKind, TargetRow,
 };
 
 use change::{Answer, Change};
-use sqlite::Sqlite;
+use group::Writer;
+use readers::Readers;
 
 /// The newest schema that this program knows.
 #[must_use]
 pub fn schema_version() -> i64 {
-    sqlite::schema_version()
+    migrate::newest(&sqlite::schema::MIGRATIONS)
 }
 
 /// The catalog; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    database: Database,
-}
-
-/// The databases that a catalog may live in.
-#[derive(Debug, Clone)]
-enum Database {
-    Sqlite(Sqlite),
+    readers: Readers,
+    writer: Writer,
 }
 
 impl Catalog {
-    /// Opens the catalog that the URL names (`sqlite:PATH`), makes it if there is none and migrates an older one after
-    /// a copy. Needs a Tokio runtime, on which the writing task runs until [`Catalog::close`].
+    /// Opens the catalog that the URL names, makes its tables if there are none and migrates an older one. Needs a Tokio
+    /// runtime, on which the writing task runs until [`Catalog::close`].
+    ///
+    /// `sqlite:PATH` is a file, copied before it is migrated. `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`
+    /// (or `postgresql://`) is a database that exists already and that only catalogs of this kind use; nothing is copied
+    /// before a migration there: back it up with `pg_dump`. Over a network say `sslmode=verify-full`: without it the
+    /// connection is encrypted if the server can, but the server may be anybody.
     ///
     /// # Errors
     ///
@@ -55,15 +67,19 @@ impl Catalog {
     /// - [`CatalogError::UnknownDatabase`] if the URL names no database that is built in.
     /// - Others if the database fails.
     pub async fn open(url: &str) -> Result<Self, CatalogError> {
-        let path = sqlite::path_of_url(url).ok_or(CatalogError::UnknownDatabase)?;
-        Ok(Self { database: Database::Sqlite(Sqlite::open(&path).await?) })
+        let (readers, writer) = if let Some(path) = sqlite::path_of_url(url) {
+            sqlite::open(&path).await?
+        } else {
+            let options = postgres::options_of_url(url).ok_or(CatalogError::UnknownDatabase)?;
+            postgres::open(options).await?
+        };
+        Ok(Self { readers, writer })
     }
 
     /// Makes what was asked for durable and lets go of the database.
     pub async fn close(&self) {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.close().await,
-        }
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     /// Catalogues an instance, its object and, where needed, the index job.
@@ -112,6 +128,16 @@ impl Catalog {
         self.make(Change::SetUnservable { key, reason }).await.map(drop)
     }
 
+    /// Puts an object whose index is missing back into the queue: it is [`State::Stored`] with a job, and the catalog
+    /// forgets the index that was served. `false` if there is no such object or if it is unservable, which stays.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn queue_index(&self, key: ObjectKey) -> Result<bool, CatalogError> {
+        Ok(self.changed(Change::QueueIndex { key }).await? > 0)
+    }
+
     /// Claims the oldest queued jobs, `limit` at most, for this node.
     ///
     /// # Errors
@@ -144,6 +170,20 @@ impl Catalog {
         self.changed(Change::ReleaseClaimed { node: node.to_owned() }).await
     }
 
+    /// Puts back into the queue what was claimed `older_than` ago or earlier, by any node: what a node had claimed that
+    /// never came back. It counts as begun; returns the number of jobs.
+    ///
+    /// The age is by the clocks of the nodes, and the work of a node that is only slow is done twice, which is safe:
+    /// choose an age well above the longest work.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn requeue_stale(&self, older_than: Duration) -> Result<u64, CatalogError> {
+        let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+        self.changed(Change::RequeueStale { claimed_before: now().saturating_sub(age) }).await
+    }
+
     /// Puts all that this node had claimed back into the queue, as after a crash; returns their number.
     ///
     /// # Errors
@@ -169,9 +209,11 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn target(&self, name: &str) -> Result<Option<TargetRow>, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.target(name).await,
+        // No name holds it, and PostgreSQL knows no such text.
+        if name.contains('\0') {
+            return Ok(None);
         }
+        self.readers.target(name).await
     }
 
     /// The state of a stored object, `None` if it is not catalogued.
@@ -180,9 +222,7 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.object_state(key).await,
-        }
+        self.readers.object_state(key).await
     }
 
     /// The only target that a request without a name can mean; instances without an image do not count.
@@ -191,9 +231,7 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn only_target(&self) -> Result<OnlyTarget, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.only_target().await,
-        }
+        self.readers.only_target().await
     }
 
     /// The instances of a series, `limit` at most, ordered by Instance Number and SOP Instance UID.
@@ -202,9 +240,7 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn series_targets(&self, series_uid: &str, limit: u32) -> Result<Vec<TargetRow>, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.series_targets(series_uid, limit).await,
-        }
+        self.readers.series_targets(series_uid, limit).await
     }
 
     /// Targets in order of arrival, `limit` at most, after the cursor of an earlier page.
@@ -218,9 +254,7 @@ impl Catalog {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<TargetRow>, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.list_targets(kind, limit, cursor).await,
-        }
+        self.readers.list_targets(kind, limit, cursor).await
     }
 
     /// Instances in order of arrival, `limit` at most, after the cursor of an earlier page.
@@ -234,9 +268,16 @@ impl Catalog {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<InstanceRow>, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.list_instances(filter, limit, cursor).await,
-        }
+        self.readers.list_instances(filter, limit, cursor).await
+    }
+
+    /// Stored objects in the order of their keys, `limit` at most, after the last of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn list_objects(&self, after: Option<ObjectKey>, limit: u32) -> Result<Vec<ObjectRow>, CatalogError> {
+        self.readers.list_objects(after, limit).await
     }
 
     /// The instance with this SOP Instance UID.
@@ -256,9 +297,7 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn counts(&self) -> Result<Counts, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.counts().await,
-        }
+        self.readers.counts().await
     }
 
     /// Whether questions are answered.
@@ -267,23 +306,17 @@ impl Catalog {
     ///
     /// If they are not.
     pub async fn ping(&self) -> Result<(), CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.ping().await,
-        }
+        self.readers.ping().await
     }
 
     /// Whether changes are taken: `false` after the medium failed to make one durable.
     #[must_use]
     pub fn takes_changes(&self) -> bool {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.writer().is_healthy(),
-        }
+        self.writer.is_healthy()
     }
 
     async fn make(&self, change: Change) -> Result<Answer, CatalogError> {
-        match &self.database {
-            Database::Sqlite(sqlite) => sqlite.writer().make(change).await,
-        }
+        self.writer.make(change).await
     }
 
     async fn changed(&self, change: Change) -> Result<u64, CatalogError> {

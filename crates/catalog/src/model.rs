@@ -225,6 +225,29 @@ pub struct InstanceRow {
     pub tid: Option<String>,
 }
 
+/// A stored object as a check of the whole store sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRow {
+    /// Where its bytes lie.
+    pub key: ObjectKey,
+    /// Their length in bytes.
+    pub size: u64,
+    /// Whether it can be asked for.
+    pub state: State,
+    /// The index that is served; an object that is [`State::Indexed`] without one is one that the catalog has lost the
+    /// index of.
+    pub index: Option<ServedIndex>,
+}
+
+/// Where the index of an object lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedIndex {
+    /// Where its bytes lie.
+    pub key: IndexKey,
+    /// Their length in bytes.
+    pub size: u64,
+}
+
 /// One page of a listing, in order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

@@ -1,4 +1,33 @@
-//! The SQL text, one constant per question; both databases take `$1` and the same words.
+//! The SQL text, one constant per question; both databases take `$1` and the same words, or stand side by side.
+
+use crate::connection::Value;
+
+/// A statement that the two databases want in different words.
+pub(crate) struct PerDatabase {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+/// A question that is put together as it is asked: the text, and a value for each `$n` in it.
+#[derive(Debug)]
+pub(crate) struct Question<'v> {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value<'v>>,
+}
+
+impl<'v> Question<'v> {
+    /// The question as it begins.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), values: Vec::new() }
+    }
+
+    /// Goes on with `words`, in which every `$` stands for the value.
+    pub(crate) fn with(mut self, words: &'static str, value: impl Into<Value<'v>>) -> Self {
+        self.values.push(value.into());
+        self.text.push_str(&words.replace('$', &format!("${}", self.values.len())));
+        self
+    }
+}
 
 /// Adds an object unless it is there.
 pub(crate) const INSERT_OBJECT: &str = "
@@ -51,14 +80,34 @@ pub(crate) const FORGIVE_FAILURE: &str = "
     UPDATE objects SET state = 'stored', reason = NULL
     WHERE key = $1 AND state = 'unservable' AND reason LIKE 'failed:%'";
 
+/// Forgets the index that is served of an object.
+pub(crate) const DELETE_SERVED_INDEX: &str = "
+    DELETE FROM indexes
+    WHERE object_key = $1 AND version = (SELECT index_version FROM objects WHERE key = $1 AND state = 'indexed')";
+
+/// Makes an object that is or may become servable wait for its index.
+pub(crate) const SET_STORED: &str = "
+    UPDATE objects SET state = 'stored', reason = NULL, tid = NULL, index_version = NULL
+    WHERE key = $1 AND state <> 'unservable'";
+
 /// Ends the job of an object.
 pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND object_key = $2";
 
-/// Claims the oldest queued jobs. PostgreSQL adds FOR UPDATE SKIP LOCKED to the inner question.
-pub(crate) const CLAIM_JOBS: &str = "
+/// Claims the oldest queued jobs. SQLite has one writer at a time; on PostgreSQL other nodes claim meanwhile: what they
+/// are about to have is passed over. MATERIALIZED there, because a plan may run a plain subquery, and thus its LIMIT,
+/// more than once.
+pub(crate) const CLAIM_JOBS: PerDatabase = PerDatabase {
+    sqlite: "
     UPDATE jobs SET claimed_by = $2, claimed_at = $3, attempts = attempts + 1
     WHERE id IN (SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4)
-    RETURNING id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size";
+    RETURNING id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size",
+    postgres: "
+    WITH due AS MATERIALIZED (
+        SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+    UPDATE jobs SET claimed_by = $2, claimed_at = $3, attempts = attempts + 1
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size",
+};
 
 /// Puts a claimed job back into the queue as if it had not been begun.
 pub(crate) const RELEASE_JOB: &str = "
@@ -71,6 +120,10 @@ pub(crate) const RELEASE_CLAIMED: &str = "
 
 /// Puts all that a node has claimed back into the queue.
 pub(crate) const REQUEUE_CLAIMED: &str = "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by = $1";
+
+/// Puts what was claimed at that time or before back into the queue, whoever claimed it.
+pub(crate) const REQUEUE_STALE: &str =
+    "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by IS NOT NULL AND claimed_at <= $1";
 
 /// Queued jobs that were begun too often.
 pub(crate) const WORN_JOBS: &str =
@@ -109,8 +162,22 @@ pub(crate) const INSTANCES: &str = "
         o.key, o.size, o.state, o.reason, o.tid
     FROM instances i
     JOIN targets t ON t.serial = i.serial
-    JOIN objects o ON o.key = t.object_key
-    WHERE i.serial > ";
+    JOIN objects o ON o.key = t.object_key";
+
+/// What a listing of instances may ask for. Modality and Patient ID may be of any length in a hostile object, more than
+/// a PostgreSQL index takes: theirs hold the beginning, and the question names it so that they are used.
+pub(crate) const OF_STUDY: &str = " AND i.study_instance_uid = $";
+pub(crate) const OF_SERIES: &str = " AND i.series_instance_uid = $";
+pub(crate) const OF_INSTANCE: &str = " AND i.sop_instance_uid = $";
+pub(crate) const OF_MODALITY: &str = " AND i.modality = $ AND substr(i.modality, 1, 64) = substr($, 1, 64)";
+pub(crate) const OF_PATIENT: &str = " AND i.patient_id = $ AND substr(i.patient_id, 1, 64) = substr($, 1, 64)";
+
+/// Stored objects in the order of their keys, with the index that is served of them.
+pub(crate) const OBJECTS: &str = "
+    SELECT o.key, o.size, o.state, x.version AS index_version, x.size AS index_size
+    FROM objects o
+    LEFT JOIN indexes x ON x.object_key = o.key AND x.version = o.index_version
+    WHERE o.key > $1 ORDER BY o.key LIMIT $2";
 
 /// How much there is.
 pub(crate) const COUNTS: &str = "

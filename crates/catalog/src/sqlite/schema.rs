@@ -3,28 +3,24 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::error::CatalogError;
+use crate::migrate;
 
 /// The migrations that this program holds.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
-/// The newest schema that this program knows.
-pub(crate) fn schema_version() -> i64 {
-    newest(&MIGRATIONS)
-}
-
 /// Applies what is missing; copies the file first if it holds an older schema.
 ///
 /// A migration is one transaction, so an interrupted one leaves the older schema, and the next start does it again.
-pub(super) async fn bring_up_to_date(
+pub(crate) async fn bring_up_to_date(
     connection: &mut SqliteConnection,
     path: &Path,
     migrations: &Migrator,
 ) -> Result<(), CatalogError> {
-    let known = newest(migrations);
+    let known = migrate::newest(migrations);
     let found = applied(connection).await?;
     if found > known {
         return Err(CatalogError::NewerSchema { found, known });
@@ -33,13 +29,7 @@ pub(super) async fn bring_up_to_date(
         keep_copy(connection, path, found).await?;
         tracing::info!(schema.from = found, schema.to = known, "migrating the catalog");
     }
-    migrations.run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => {
-            CatalogError::ForeignSchema { version }
-        }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        other => CatalogError::Database { detail: other.to_string() },
-    })
+    migrate::run(connection, migrations).await
 }
 
 /// The newest migration that the database has seen, 0 for a new database.
@@ -82,10 +72,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-fn newest(migrations: &Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,13 +1,20 @@
 //! The contract of a catalog: functions over [`Catalog`], run on every database that is built in.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::time::Duration;
+
 use catalog::{
-    Catalog, CatalogError, FileOutcome, IndexFacts, InstanceFilter, InstanceOutcome, JobKind, NewInstance, NewObject,
-    ObjectKey, OnlyTarget, Reason, ReasonKind, Servable, State, TargetKind,
+    Catalog, CatalogError, FileOutcome, IndexFacts, IndexKey, InstanceFilter, InstanceOutcome, JobKind, NewInstance,
+    NewObject, ObjectKey, OnlyTarget, Reason, ReasonKind, Servable, ServedIndex, State, TargetKind,
 };
 
-/// Runs every function of the contract on a fresh SQLite catalog.
-macro_rules! on_sqlite {
+mod database;
+mod postgres;
+
+use database::PostgresDatabase;
+
+/// Runs every function of the contract on a fresh catalog of either database.
+macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
             $(
@@ -21,10 +28,23 @@ macro_rules! on_sqlite {
                 }
             )*
         }
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let Some(database) = super::PostgresDatabase::fresh().await else { return };
+                    let url = database.url();
+                    let catalog = catalog::Catalog::open(&url).await.unwrap();
+                    super::$name(&catalog).await;
+                    catalog.close().await;
+                    database.remove().await;
+                }
+            )*
+        }
     };
 }
 
-on_sqlite!(
+on_both!(
     an_instance_is_inserted_then_a_duplicate_then_a_conflict,
     a_file_name_is_a_pointer,
     a_job_comes_with_the_row_and_goes_with_its_result,
@@ -40,6 +60,10 @@ on_sqlite!(
     concurrent_commits_are_all_there_and_the_bad_one_alone_fails,
     one_object_may_have_several_names,
     hostile_text_is_data,
+    values_longer_than_a_database_index_takes_are_found,
+    a_claim_of_a_node_that_never_comes_back_is_taken_over,
+    objects_are_listed_in_the_order_of_their_keys,
+    an_object_whose_index_is_missing_waits_for_another,
 );
 
 async fn an_instance_is_inserted_then_a_duplicate_then_a_conflict(catalog: &Catalog) {
@@ -195,7 +219,6 @@ async fn instances_are_filtered_exactly(catalog: &Catalog) {
         let page = catalog.list_instances(&filter, 100, None).await.unwrap();
         page.items.into_iter().map(|row| row.sop_instance_uid).collect::<Vec<_>>()
     };
-    let some = |text: &str| Some(text.to_owned());
     let none = InstanceFilter::default;
     assert_eq!(uids(none()).await, ["1.1", "1.2", "1.3"]);
     assert_eq!(uids(InstanceFilter { study_instance_uid: some("9.1"), ..none() }).await, ["1.1", "1.2"]);
@@ -221,12 +244,12 @@ async fn the_only_target_is_the_one_with_an_image(catalog: &Catalog) {
 }
 
 async fn a_series_is_ordered_by_instance_number_then_uid(catalog: &Catalog) {
-    for (n, uid, number) in [(1, "1.9", None), (2, "1.8", Some(10)), (3, "1.7", Some(2)), (4, "1.6", Some(10))] {
+    for (n, uid, number) in [(1, "1.9", None), (2, "1.8", Some(10)), (3, "1.7", Some(2)), (4, "1.10", Some(10))] {
         let new = NewInstance { instance_number: number, ..instance(uid) };
         catalog.commit_instance(object(n, Servable::ToIndex), new).await.unwrap();
     }
     let rows = catalog.series_targets("2.25.2", 100).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.target.as_str()).collect::<Vec<_>>(), ["1.7", "1.6", "1.8", "1.9"]);
+    assert_eq!(rows.iter().map(|row| row.target.as_str()).collect::<Vec<_>>(), ["1.7", "1.10", "1.8", "1.9"]);
 }
 
 async fn concurrent_commits_are_all_there_and_the_bad_one_alone_fails(catalog: &Catalog) {
@@ -264,21 +287,121 @@ async fn hostile_text_is_data(catalog: &Catalog) {
     catalog.commit_file(object(1, Servable::ToIndex), name).await.unwrap();
     assert_eq!(catalog.target(name).await.unwrap().unwrap().target, name);
     assert_eq!(catalog.target("' OR 1=1 --").await, Ok(None));
+    // PostgreSQL holds no U+0000.
+    assert_eq!(catalog.target("\0").await, Ok(None));
+    let new = NewInstance { patient_id: some("a\0b"), ..instance("1.1") };
+    assert_eq!(catalog.commit_instance(object(2, Servable::ToIndex), new).await, Ok(InstanceOutcome::Inserted));
+    let filter = InstanceFilter { patient_id: some("a\0b"), ..InstanceFilter::default() };
+    assert_eq!(catalog.list_instances(&filter, 9, None).await.unwrap().items.len(), 1);
+}
+
+async fn values_longer_than_a_database_index_takes_are_found(catalog: &Catalog) {
+    // Digits of a simple generator: PostgreSQL would pack repetitions.
+    let mut state = 1u32;
+    let mut digits = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'!' + (state >> 24) as u8 % 90)
+    };
+    let long: String = (0..20_000).map(|_| digits()).collect();
+    let other = format!("{}x", &long[..19_999]);
+    for (n, value) in [(1, &long), (2, &other)] {
+        let uid = format!("1.{n}");
+        let new = NewInstance { patient_id: Some(value.clone()), modality: Some(value.clone()), ..instance(&uid) };
+        assert_eq!(catalog.commit_instance(object(n, Servable::ToIndex), new).await, Ok(InstanceOutcome::Inserted));
+    }
+    for filter in [
+        InstanceFilter { patient_id: Some(long.clone()), ..InstanceFilter::default() },
+        InstanceFilter { modality: Some(long.clone()), ..InstanceFilter::default() },
+    ] {
+        let found = catalog.list_instances(&filter, 9, None).await.unwrap().items;
+        assert_eq!(found.iter().map(|row| row.object_key).collect::<Vec<_>>(), [key(1)]);
+        assert_eq!(found[0].modality.as_ref(), Some(&long));
+    }
+}
+
+async fn a_claim_of_a_node_that_never_comes_back_is_taken_over(catalog: &Catalog) {
+    put(catalog, 1, "1.1").await;
+    put(catalog, 2, "1.2").await;
+    assert_eq!(catalog.claim_jobs(JobKind::Index, "lost", 1).await.unwrap()[0].object_key, key(1));
+    assert_eq!(catalog.requeue_stale(Duration::from_secs(3600)).await, Ok(0), "it may still work on it");
+    assert_eq!(catalog.requeue_stale(Duration::MAX).await, Ok(0));
+    assert_eq!(catalog.requeue_stale(Duration::ZERO).await, Ok(1), "what is queued is not stale");
+    let jobs = catalog.claim_jobs(JobKind::Index, "n", 9).await.unwrap();
+    let begun = jobs.iter().map(|job| (job.object_key, job.attempts)).collect::<Vec<_>>();
+    assert_eq!(begun, [(key(1), 2), (key(2), 1)], "it counts as begun");
+    // The lost node was only slow: its result is as good as that of the other.
+    catalog.set_indexed(key(1), facts(None)).await.unwrap();
+    catalog.set_indexed(key(1), facts(None)).await.unwrap();
+    assert_eq!(catalog.counts().await.unwrap().jobs, 1);
+}
+
+async fn objects_are_listed_in_the_order_of_their_keys(catalog: &Catalog) {
+    for n in [0xfa, 0x0b, 0x9c, 0xa0] {
+        put(catalog, n, &format!("1.{n}")).await;
+    }
+    catalog.set_indexed(key(0x9c), facts(None)).await.unwrap();
+    catalog.set_unservable(key(0xa0), Reason::new(ReasonKind::Damaged, "words")).await.unwrap();
+    let first = catalog.list_objects(None, 3).await.unwrap();
+    let second = catalog.list_objects(Some(first[2].key), 3).await.unwrap();
+    assert!(catalog.list_objects(Some(second[0].key), 3).await.unwrap().is_empty());
+    let rows: Vec<_> = first.into_iter().chain(second).collect();
+    let states: Vec<_> = rows.iter().map(|row| (row.key, row.size, row.state)).collect();
+    let expected = [
+        (key(0x0b), 1000, State::Stored),
+        (key(0x9c), 1000, State::Indexed),
+        (key(0xa0), 1000, State::Unservable),
+        (key(0xfa), 1000, State::Stored),
+    ];
+    assert_eq!(states, expected);
+    let indexes: Vec<_> = rows.iter().filter_map(|row| row.index).collect();
+    assert_eq!(indexes, [ServedIndex { key: IndexKey { object: key(0x9c), version: 3 }, size: 100 }]);
+}
+
+async fn an_object_whose_index_is_missing_waits_for_another(catalog: &Catalog) {
+    for n in 1..=3 {
+        put(catalog, n, &format!("1.{n}")).await;
+    }
+    catalog.set_indexed(key(1), facts(Some("EOC is missing"))).await.unwrap();
+    catalog.set_unservable(key(2), Reason::new(ReasonKind::Damaged, "words")).await.unwrap();
+    assert_eq!(catalog.queue_index(key(1)).await, Ok(true));
+    let row = catalog.target("1.1").await.unwrap().unwrap();
+    assert_eq!((row.state, row.reason, row.index), (State::Stored, None, None));
+    assert_eq!(catalog.list_objects(None, 1).await.unwrap()[0].index, None);
+    assert_eq!(catalog.queue_index(key(2)).await, Ok(false), "no index makes it servable");
+    assert_eq!(catalog.object_state(key(2)).await, Ok(Some(State::Unservable)));
+    assert_eq!(catalog.queue_index(key(3)).await, Ok(true), "it waits already");
+    assert_eq!(catalog.queue_index(key(9)).await, Ok(false), "there is no such object");
+    let jobs = catalog.claim_jobs(JobKind::Index, "n", 9).await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.object_key).collect::<Vec<_>>(), [key(3), key(1)], "one job each");
+    catalog.set_indexed(key(1), facts(None)).await.unwrap();
+    let row = catalog.target("1.1").await.unwrap().unwrap();
+    assert_eq!((row.state, row.index.map(|index| index.key.version)), (State::Indexed, Some(3)));
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_restart_without_a_close() {
+async fn what_was_acknowledged_is_there_after_a_restart_of_sqlite_without_a_close() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("catalog.sqlite").display());
-    let first = Catalog::open(&url).await.unwrap();
+    acknowledged_is_kept(&format!("sqlite:{}", folder.path().join("catalog.sqlite").display())).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart_of_a_node_without_a_close() {
+    let Some(database) = PostgresDatabase::fresh().await else { return };
+    acknowledged_is_kept(&database.url()).await;
+    database.remove().await;
+}
+
+async fn acknowledged_is_kept(url: &str) {
+    let first = Catalog::open(url).await.unwrap();
     put(&first, 1, "1.1").await;
     first.claim_jobs(JobKind::Index, "n", 1).await.unwrap();
-    let second = Catalog::open(&url).await.unwrap();
+    let second = Catalog::open(url).await.unwrap();
     assert!(second.target("1.1").await.unwrap().is_some());
     assert_eq!(second.requeue_claimed("n").await, Ok(1));
     second.close().await;
     first.close().await;
     assert_eq!(first.commit_file(object(2, Servable::ToIndex), "x").await, Err(CatalogError::Closed));
+    assert_eq!(first.target("1.1").await, Err(CatalogError::Closed));
 }
 
 #[tokio::test]
@@ -289,6 +412,10 @@ async fn an_unknown_database_is_refused_with_words() {
 
 async fn put(catalog: &Catalog, n: u8, uid: &str) -> InstanceOutcome {
     catalog.commit_instance(object(n, Servable::ToIndex), instance(uid)).await.unwrap()
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
 }
 
 fn key(n: u8) -> ObjectKey {

@@ -1,29 +1,30 @@
-//! Questions, answered by the readers; they never wait for the writer.
+//! Questions, answered by the readers.
 
-use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite as Dialect};
+use sqlx::AssertSqlSafe;
 
+use crate::connection::Row;
 use crate::cursor;
 use crate::error::CatalogError;
 use crate::key::ObjectKey;
-use crate::model::{Counts, InstanceFilter, InstanceRow, OnlyTarget, Page, State, TargetKind, TargetRow};
-use crate::query;
-use crate::sqlite::{Sqlite, rows};
+use crate::model::{Counts, InstanceFilter, InstanceRow, ObjectRow, OnlyTarget, Page, State, TargetKind, TargetRow};
+use crate::query::{self, Question};
+use crate::readers::Readers;
+use crate::rows;
 
-impl Sqlite {
+impl Readers {
     pub(crate) async fn target(&self, name: &str) -> Result<Option<TargetRow>, CatalogError> {
         let text = AssertSqlSafe(query::targets(query::TARGET_BY_NAME));
-        let row = sqlx::query(text).bind(name).fetch_optional(&self.readers).await?;
+        let row = self.optional(text, &[name.into()]).await?;
         row.as_ref().map(rows::target).transpose()
     }
 
     pub(crate) async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
-        let row = sqlx::query(query::OBJECT_STATE).bind(key.to_string()).fetch_optional(&self.readers).await?;
+        let row = self.optional(query::OBJECT_STATE, &[(&key.to_string()).into()]).await?;
         row.as_ref().map(rows::state).transpose()
     }
 
     pub(crate) async fn only_target(&self) -> Result<OnlyTarget, CatalogError> {
-        let text = AssertSqlSafe(query::targets(query::ONLY_TARGET));
-        let found = sqlx::query(text).fetch_all(&self.readers).await?;
+        let found = self.all(AssertSqlSafe(query::targets(query::ONLY_TARGET)), &[]).await?;
         match found.as_slice() {
             [] => Ok(OnlyTarget::None),
             [row] => Ok(OnlyTarget::One(Box::new(rows::target(row)?))),
@@ -33,7 +34,7 @@ impl Sqlite {
 
     pub(crate) async fn series_targets(&self, series: &str, limit: u32) -> Result<Vec<TargetRow>, CatalogError> {
         let text = AssertSqlSafe(query::targets(query::SERIES_TARGETS));
-        let found = sqlx::query(text).bind(series).bind(limit).fetch_all(&self.readers).await?;
+        let found = self.all(text, &[series.into(), limit.into()]).await?;
         found.iter().map(rows::target).collect()
     }
 
@@ -44,13 +45,12 @@ impl Sqlite {
         after: Option<&str>,
     ) -> Result<Page<TargetRow>, CatalogError> {
         let after = after.map_or(Ok(0), cursor::decode)?;
-        let mut question = QueryBuilder::<Dialect>::new(query::targets("WHERE t.serial > "));
-        question.push_bind(after);
+        let mut question = Question::new(query::targets("")).with(" WHERE t.serial > $", after);
         if let Some(kind) = kind {
-            question.push(" AND t.kind = ").push_bind(kind.as_str());
+            question = question.with(" AND t.kind = $", kind.as_str());
         }
-        question.push(" ORDER BY t.serial LIMIT ").push_bind(i64::from(limit) + 1);
-        let found = question.build().fetch_all(&self.readers).await?;
+        question = question.with(" ORDER BY t.serial LIMIT $", i64::from(limit) + 1);
+        let found = self.all(AssertSqlSafe(question.text), &question.values).await?;
         page(&found, limit, rows::target)
     }
 
@@ -61,27 +61,37 @@ impl Sqlite {
         after: Option<&str>,
     ) -> Result<Page<InstanceRow>, CatalogError> {
         let after = after.map_or(Ok(0), cursor::decode)?;
-        let mut question = QueryBuilder::<Dialect>::new(query::INSTANCES);
-        question.push_bind(after);
+        let mut question = Question::new(query::INSTANCES).with(" WHERE i.serial > $", after);
         let wanted = [
-            (" AND i.study_instance_uid = ", &filter.study_instance_uid),
-            (" AND i.series_instance_uid = ", &filter.series_instance_uid),
-            (" AND i.sop_instance_uid = ", &filter.sop_instance_uid),
-            (" AND i.modality = ", &filter.modality),
-            (" AND i.patient_id = ", &filter.patient_id),
+            (query::OF_STUDY, &filter.study_instance_uid),
+            (query::OF_SERIES, &filter.series_instance_uid),
+            (query::OF_INSTANCE, &filter.sop_instance_uid),
+            (query::OF_MODALITY, &filter.modality),
+            (query::OF_PATIENT, &filter.patient_id),
         ];
         for (condition, value) in wanted {
             if let Some(value) = value {
-                question.push(condition).push_bind(value.as_str());
+                question = question.with(condition, value);
             }
         }
-        question.push(" ORDER BY i.serial LIMIT ").push_bind(i64::from(limit) + 1);
-        let found = question.build().fetch_all(&self.readers).await?;
+        question = question.with(" ORDER BY i.serial LIMIT $", i64::from(limit) + 1);
+        let found = self.all(AssertSqlSafe(question.text), &question.values).await?;
         page(&found, limit, rows::instance)
     }
 
+    pub(crate) async fn list_objects(
+        &self,
+        after: Option<ObjectKey>,
+        limit: u32,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        // Every key is greater than the empty text.
+        let after = after.map_or_else(String::new, |key| key.to_string());
+        let found = self.all(query::OBJECTS, &[(&after).into(), limit.into()]).await?;
+        found.iter().map(rows::object).collect()
+    }
+
     pub(crate) async fn counts(&self) -> Result<Counts, CatalogError> {
-        let row = sqlx::query(query::COUNTS).fetch_one(&self.readers).await?;
+        let row = self.one(query::COUNTS, &[]).await?;
         Ok(Counts {
             instances: rows::number(&row, "instances")?,
             files: rows::number(&row, "files")?,
@@ -90,18 +100,12 @@ impl Sqlite {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), CatalogError> {
-        let row = sqlx::query(query::PING).fetch_one(&self.readers).await?;
-        row.try_get::<i64, _>(0)?;
-        Ok(())
+        self.one(query::PING, &[]).await.map(drop)
     }
 }
 
 /// The rows asked for out of one more than that, so that the last page is known to be the last.
-fn page<T>(
-    found: &[sqlx::sqlite::SqliteRow],
-    limit: u32,
-    read: impl Fn(&sqlx::sqlite::SqliteRow) -> Result<T, CatalogError>,
-) -> Result<Page<T>, CatalogError> {
+fn page<T>(found: &[Row], limit: u32, read: impl Fn(&Row) -> Result<T, CatalogError>) -> Result<Page<T>, CatalogError> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let kept = found.get(..wanted).unwrap_or(found);
     let more = found.len() > kept.len();

@@ -1,16 +1,15 @@
-//! The one writer: changes that come at the same time share one transaction and one sync of the log.
+//! The one writer: changes that come at the same time share one transaction and one sync.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::change::{Answer, Change};
 use crate::error::CatalogError;
-use crate::sqlite::apply::apply;
+use crate::failure::{Failure, Remedy};
+use crate::line::Line;
 
 /// Hands changes to the task that owns the writing connection.
 #[derive(Debug, Clone)]
@@ -31,15 +30,18 @@ type Outcome = Result<Answer, CatalogError>;
 /// Changes in one transaction at most; more would only make the first of them wait longer.
 const GROUP: usize = 128;
 
+/// How often a transaction is begun before its changes fail. Of those that are in each other's way one gets through each
+/// time, and a connection that was lost is followed by a new one or by none.
+const TRIES: u32 = 5;
+
 /// Changes that wait; who comes later waits outside.
 const QUEUE: usize = 1024;
 
 impl Writer {
-    /// Writes through `connection`, and through new ones made like `options` after a failure.
-    pub(crate) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    /// Writes through `line`.
+    pub(crate) fn start(line: Line) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let broken = Arc::new(AtomicBool::new(false));
-        let line = Line { connection: Some(connection), options };
         let task = tokio::spawn(run(line, waiting, Arc::clone(&broken)));
         Self { queue, broken, task: Arc::new(Mutex::new(Some(task))) }
     }
@@ -67,13 +69,6 @@ impl Writer {
     }
 }
 
-/// The way to the file.
-struct Line {
-    /// Away after a failure.
-    connection: Option<SqliteConnection>,
-    options: SqliteConnectOptions,
-}
-
 async fn run(mut line: Line, mut waiting: mpsc::Receiver<Queued>, broken: Arc<AtomicBool>) {
     let mut received = Vec::with_capacity(GROUP);
     let mut closing = false;
@@ -99,72 +94,68 @@ async fn run(mut line: Line, mut waiting: mpsc::Receiver<Queued>, broken: Arc<At
         }
     }
     waiting.close();
-    if let Some(connection) = line.connection
-        && let Err(error) = connection.close().await
-    {
+    if let Err(error) = line.close().await {
         tracing::warn!(%error, "closing the catalog failed");
     }
 }
 
-/// Applies the changes in one transaction; one that fails does not take the others with it.
+/// Makes the changes in one transaction. Where another node's transaction was in the way they go one by one: alone, a
+/// change hardly holds what the other waits for, whereas two groups could give way to each other for ever.
 async fn commit_group(line: &mut Line, changes: &[Change], broken: &AtomicBool) -> Vec<Outcome> {
-    let all = |error: &CatalogError| changes.iter().map(|_| Err(error.clone())).collect();
-    if broken.load(Ordering::Acquire) {
-        return all(&CatalogError::Broken { detail: "an earlier change could not be made durable".to_owned() });
-    }
-    match line.try_group(changes).await {
+    match commit_together(line, changes, broken).await {
         Ok(outcomes) => outcomes,
-        Err(error) => {
-            if let CatalogError::Broken { detail } = &error {
-                // After a failed sync nobody knows which pages are on the disk, and a second sync may lie.
-                broken.store(true, Ordering::Release);
-                tracing::error!(detail, "the catalog's medium failed, no change is taken until a restart");
+        Err(Failure { remedy: Remedy::BeginAgain, .. }) if changes.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(changes.len());
+            for change in changes.chunks(1) {
+                match commit_together(line, change, broken).await {
+                    Ok(alone) => outcomes.extend(alone),
+                    Err(failure) => outcomes.push(Err(failure.error)),
+                }
             }
-            all(&error)
+            outcomes
         }
+        Err(failure) => changes.iter().map(|_| Err(failure.error.clone())).collect(),
     }
 }
 
-impl Line {
-    /// A transaction that failed takes its connection with it: on a full medium SQLite may have ended it by itself,
-    /// which sqlx does not notice, and then no other could be begun.
-    async fn try_group(&mut self, changes: &[Change]) -> Result<Vec<Outcome>, CatalogError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
+/// Makes the changes in one transaction, which is begun again if the server went away or gave up a lone change.
+async fn commit_together(line: &mut Line, changes: &[Change], broken: &AtomicBool) -> Result<Vec<Outcome>, Failure> {
+    if broken.load(Ordering::Acquire) {
+        let detail = "an earlier change could not be made durable".to_owned();
+        return Err(CatalogError::Broken { detail }.into());
+    }
+    let mut tried = 1;
+    loop {
+        let failure = match line.try_group(changes).await {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(failure) => failure,
         };
-        let outcomes = try_group(&mut connection, changes).await;
-        match &outcomes {
-            Ok(_) => self.connection = Some(connection),
-            // What closing has to say, the error has said.
-            Err(_) => drop(connection.close().await),
+        if let CatalogError::Broken { detail } = &failure.error {
+            // After a failed sync nobody knows which pages are on the disk, and a second sync may lie.
+            broken.store(true, Ordering::Release);
+            tracing::error!(detail, "the catalog's medium failed, no change is taken until a restart");
         }
-        outcomes
-    }
-}
-
-async fn try_group(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<Outcome>, CatalogError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut outcomes = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut savepoint = transaction.begin().await?;
-        let outcome = apply(&mut savepoint, change).await;
-        match &outcome {
-            Ok(_) => savepoint.commit().await?,
-            // A full or failing medium may have ended the whole transaction: so does this.
-            Err(CatalogError::Full | CatalogError::Broken { .. }) => return outcome.map(|_| Vec::new()),
-            Err(_) => savepoint.rollback().await?,
+        let again = match failure.remedy {
+            Remedy::ConnectAgain => true,
+            Remedy::BeginAgain => changes.len() == 1,
+            Remedy::ApplyAgain | Remedy::None => false,
+        };
+        if !again || tried == TRIES {
+            return Err(failure);
         }
-        outcomes.push(outcome);
+        tracing::debug!(error = %failure.error, tried, "a transaction of the catalog is begun again");
+        tried += 1;
     }
-    transaction.commit().await?;
-    Ok(outcomes)
 }
 
 #[cfg(test)]
 mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
     use crate::key::ObjectKey;
+    use crate::line::{Address, Held};
     use crate::model::{FileOutcome, IndexFacts, NewObject, Servable};
     use crate::sqlite::schema;
 
@@ -194,7 +185,7 @@ mod tests {
         schema::bring_up_to_date(&mut connection, &path, &schema::MIGRATIONS).await.unwrap();
         // The first connection finds no more room than there is now, the next one finds some.
         sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
-        let writer = Writer::start(connection, options);
+        let writer = Writer::start(Line::new(Held::Sqlite(connection), Address::Sqlite(options)));
         let large = "x".repeat(100_000);
         assert_eq!(writer.make(file(1, &large)).await.unwrap_err(), CatalogError::Full);
         assert!(writer.is_healthy());

@@ -1,0 +1,224 @@
+//! What each change does to the rows; runs inside a savepoint of the writer's transaction.
+
+use crate::change::{Answer, Change};
+use crate::connection::{Connection, Value};
+use crate::error::CatalogError;
+use crate::failure::Failure;
+use crate::key::ObjectKey;
+use crate::model::{
+    FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewInstance, NewObject, Reason, Servable, State, TargetKind,
+};
+use crate::{query, rows};
+
+/// Makes one change; what it did before it failed is the caller's to roll back.
+pub(crate) async fn apply(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
+    match change {
+        Change::CommitInstance { object, instance, now } => {
+            commit_instance(connection, object, instance, *now).await.map(Answer::Instance)
+        }
+        Change::CommitFile { object, name, now } => commit_file(connection, object, name, *now).await.map(Answer::File),
+        Change::SetIndexed { key, facts } => {
+            set_indexed(connection, *key, facts).await?;
+            Ok(Answer::Changed(1))
+        }
+        Change::SetUnservable { key, reason } => set_unservable(connection, *key, reason).await.map(Answer::Changed),
+        Change::QueueIndex { key } => queue_index(connection, *key).await.map(Answer::Changed),
+        Change::ClaimJobs { kind, node, limit, now } => {
+            let values = [kind.as_str().into(), node.into(), (*now).into(), (*limit).into()];
+            claim_jobs(connection, *kind, &values).await.map(Answer::Jobs)
+        }
+        Change::ReleaseJob { id } => run(connection, query::RELEASE_JOB, (*id).into()).await,
+        Change::ReleaseClaimed { node } => run(connection, query::RELEASE_CLAIMED, node.into()).await,
+        Change::RequeueClaimed { node } => run(connection, query::REQUEUE_CLAIMED, node.into()).await,
+        Change::RequeueStale { claimed_before } => {
+            run(connection, query::REQUEUE_STALE, (*claimed_before).into()).await
+        }
+        Change::GiveUpJobs { attempts, reason } => {
+            let worn = connection.all(query::WORN_JOBS, &[(*attempts).into()]).await?;
+            for row in &worn {
+                set_unservable(connection, rows::object_key(row, "object_key")?, reason).await?;
+            }
+            Ok(Answer::Changed(worn.len() as u64))
+        }
+    }
+}
+
+async fn commit_instance(
+    connection: &mut Connection<'_>,
+    object: &NewObject,
+    instance: &NewInstance,
+    now: i64,
+) -> Result<InstanceOutcome, Failure> {
+    if let Some((_, there)) = points_to(connection, &instance.sop_instance_uid).await? {
+        if there != Some(object.key) {
+            return Ok(InstanceOutcome::Conflict);
+        }
+        try_again(connection, object).await?;
+        return Ok(InstanceOutcome::Duplicate);
+    }
+    insert_object(connection, object).await?;
+    let serial = insert_target(connection, &instance.sop_instance_uid, TargetKind::Instance, object.key, now).await?;
+    let values = [
+        serial.into(),
+        (&instance.sop_instance_uid).into(),
+        (&instance.series_instance_uid).into(),
+        (&instance.study_instance_uid).into(),
+        (&instance.sop_class_uid).into(),
+        (&instance.transfer_syntax_uid).into(),
+        (&instance.modality).into(),
+        (&instance.patient_id).into(),
+        instance.instance_number.into(),
+        instance.rows.into(),
+        instance.columns.into(),
+        instance.number_of_frames.into(),
+        (&instance.attributes).into(),
+    ];
+    connection.execute(query::INSERT_INSTANCE, &values).await?;
+    Ok(InstanceOutcome::Inserted)
+}
+
+async fn commit_file(
+    connection: &mut Connection<'_>,
+    object: &NewObject,
+    name: &str,
+    now: i64,
+) -> Result<FileOutcome, Failure> {
+    match points_to(connection, name).await? {
+        Some((TargetKind::File, Some(key))) if key == object.key => {
+            // The bytes are the same, but the index that comes along may be newer: it is what was answered with.
+            insert_object(connection, object).await?;
+            Ok(FileOutcome::Duplicate)
+        }
+        Some((TargetKind::File, _)) => {
+            insert_object(connection, object).await?;
+            let key = object.key.to_string();
+            connection.execute(query::POINT_TO, &[name.into(), (&key).into(), now.into()]).await?;
+            Ok(FileOutcome::Replaced)
+        }
+        // The rules for names keep files and UIDs apart; this is the second lock.
+        Some((TargetKind::Instance | TargetKind::Series, _)) => {
+            Err(CatalogError::Database { detail: "a file cannot take the name of an instance".to_owned() }.into())
+        }
+        None => {
+            insert_object(connection, object).await?;
+            insert_target(connection, name, TargetKind::File, object.key, now).await?;
+            Ok(FileOutcome::Inserted)
+        }
+    }
+}
+
+/// Adds the object with what is known about serving it; one that is there keeps what is known of it, except that an
+/// index that comes along makes it servable.
+async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> Result<(), Failure> {
+    let (state, reason) = match &object.servable {
+        // The facts are set below, in the same transaction.
+        Servable::ToIndex | Servable::Indexed(_) => (State::Stored, None),
+        Servable::Not(reason) => (State::Unservable, Some(reason.to_string())),
+    };
+    let key = object.key.to_string();
+    let size = i64::try_from(object.size).ok().ok_or_else(|| rows::strange("size"))?;
+    let values =
+        [(&key).into(), size.into(), (&object.media_type).into(), state.as_str().into(), reason.as_deref().into()];
+    let inserted = connection.execute(query::INSERT_OBJECT, &values).await?;
+    match &object.servable {
+        Servable::Indexed(facts) => set_indexed(connection, object.key, facts).await,
+        Servable::ToIndex if inserted > 0 => insert_job(connection, &key).await,
+        Servable::ToIndex | Servable::Not(_) => Ok(()),
+    }
+}
+
+/// An object that came again has just been stored again: if its bytes could not be read before, they can be now.
+async fn try_again(connection: &mut Connection<'_>, object: &NewObject) -> Result<(), Failure> {
+    if object.servable != Servable::ToIndex {
+        return Ok(());
+    }
+    let key = object.key.to_string();
+    if connection.execute(query::FORGIVE_FAILURE, &[(&key).into()]).await? > 0 {
+        insert_job(connection, &key).await?;
+    }
+    Ok(())
+}
+
+async fn insert_target(
+    connection: &mut Connection<'_>,
+    target: &str,
+    kind: TargetKind,
+    key: ObjectKey,
+    now: i64,
+) -> Result<i64, Failure> {
+    let key = key.to_string();
+    let values = [target.into(), kind.as_str().into(), (&key).into(), now.into()];
+    Ok(rows::serial(&connection.one(query::INSERT_TARGET, &values).await?)?)
+}
+
+async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &IndexFacts) -> Result<(), Failure> {
+    let key = key.to_string();
+    if connection.optional(query::OBJECT_STATE, &[(&key).into()]).await?.is_none() {
+        return Err(CatalogError::NoSuchObject.into());
+    }
+    let size = i64::try_from(facts.size).ok().ok_or_else(|| rows::strange("size"))?;
+    let index = [
+        (&key).into(),
+        facts.version.into(),
+        size.into(),
+        facts.codestreams.into(),
+        facts.width.into(),
+        facts.height.into(),
+        (&facts.presentation).into(),
+    ];
+    connection.execute(query::UPSERT_INDEX, &index).await?;
+    let object =
+        [(&key).into(), (&facts.damage).into(), (&facts.tid).into(), facts.version.into(), (&facts.media_type).into()];
+    connection.execute(query::SET_INDEXED, &object).await?;
+    delete_job(connection, &key).await
+}
+
+async fn set_unservable(connection: &mut Connection<'_>, key: ObjectKey, reason: &Reason) -> Result<u64, Failure> {
+    let (key, reason) = (key.to_string(), reason.to_string());
+    let changed = connection.execute(query::SET_UNSERVABLE, &[(&key).into(), (&reason).into()]).await?;
+    delete_job(connection, &key).await?;
+    Ok(changed)
+}
+
+/// The row of the index that is missing goes with it, for no row is without its bytes; those of other versions stay.
+async fn queue_index(connection: &mut Connection<'_>, key: ObjectKey) -> Result<u64, Failure> {
+    let key = key.to_string();
+    connection.execute(query::DELETE_SERVED_INDEX, &[(&key).into()]).await?;
+    let queued = connection.execute(query::SET_STORED, &[(&key).into()]).await?;
+    if queued > 0 {
+        insert_job(connection, &key).await?;
+    }
+    Ok(queued)
+}
+
+async fn claim_jobs(connection: &mut Connection<'_>, kind: JobKind, values: &[Value<'_>]) -> Result<Vec<Job>, Failure> {
+    let claimed = connection.all(connection.text_of(&query::CLAIM_JOBS), values).await?;
+    let mut jobs = claimed.iter().map(|row| rows::job(row, kind)).collect::<Result<Vec<_>, _>>()?;
+    jobs.sort_by_key(|job| job.id);
+    Ok(jobs)
+}
+
+async fn insert_job(connection: &mut Connection<'_>, key: &str) -> Result<(), Failure> {
+    connection.execute(query::INSERT_JOB, &[JobKind::Index.as_str().into(), key.into()]).await.map(drop)
+}
+
+async fn delete_job(connection: &mut Connection<'_>, key: &str) -> Result<(), Failure> {
+    connection.execute(query::DELETE_JOB_OF, &[JobKind::Index.as_str().into(), key.into()]).await.map(drop)
+}
+
+async fn points_to(
+    connection: &mut Connection<'_>,
+    target: &str,
+) -> Result<Option<(TargetKind, Option<ObjectKey>)>, Failure> {
+    let Some(row) = connection.optional(query::POINTS_TO, &[target.into()]).await? else {
+        return Ok(None);
+    };
+    let kind = TargetKind::parse(row.text("kind")?).ok_or_else(|| rows::strange("kind"))?;
+    let key = row.optional_text("object_key")?;
+    let key = key.map(|key| ObjectKey::parse(key).ok_or_else(|| rows::strange("object_key"))).transpose()?;
+    Ok(Some((kind, key)))
+}
+
+async fn run(connection: &mut Connection<'_>, text: &'static str, value: Value<'_>) -> Result<Answer, Failure> {
+    connection.execute(text, &[value]).await.map(Answer::Changed)
+}
