@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::scu::{CT, JPEG2000, Scu, item, request, value};
 
 /// A CT image as a file.
-fn ct(uid: &str, seed: u64) -> Vec<u8> {
+pub(crate) fn ct(uid: &str, seed: u64) -> Vec<u8> {
     let mut object = NewObject::new(CT, uid, JPEG2000);
     object.attributes().put(0x0020_000d, "UI", "2.25.1").put(0x0020_000e, "UI", "2.25.2").put(0x0008_0060, "CS", "CT");
     object.attributes().put(0x0010_0010, "PN", "Canary^Cassandra").put(0x0010_0020, "LO", "CANARY-7");
@@ -21,7 +21,7 @@ fn ct(uid: &str, seed: u64) -> Vec<u8> {
 }
 
 /// The data set of a file: what a sender sends.
-fn data_set(file: &[u8]) -> Vec<u8> {
+pub(crate) fn data_set(file: &[u8]) -> Vec<u8> {
     let len = u32::from_le_bytes(file[140..144].try_into().unwrap()) as usize;
     file[144 + len..].to_vec()
 }

@@ -13,7 +13,7 @@ use catalog::Catalog;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    config::{DataSettings, ServeSettings},
+    config::{DataSettings, Database, ServeSettings},
     data_dir::DataDir,
     ingest::Ingest,
     serving::Serving,
@@ -46,7 +46,7 @@ impl App {
     pub(crate) fn new(settings: ServeSettings, stored: Stored, address: SocketAddr) -> Arc<Self> {
         let Stored { data, catalog, storage } = stored;
         let metrics = Metrics::new();
-        let worker = Worker::new(storage.clone(), catalog.clone());
+        let worker = Worker::new(storage.clone(), catalog.clone(), data.node());
         let ingest = Ingest::new(storage.clone(), catalog.clone(), worker.clone());
         let serving = Serving::new(&settings, &catalog, &storage, &worker, &metrics);
         let base_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -157,9 +157,14 @@ impl Stored {
                 .with_context(|| format!("the store {} cannot be used", folder.display()))?,
             _ => Storage::open(&data)?,
         };
-        let file = settings.database.clone().unwrap_or_else(|| data.catalog_file());
-        let file = file.to_str().context("the path of the catalog is not UTF-8")?;
-        let catalog = Catalog::open(&format!("sqlite:{file}")).await.context("the catalog cannot be opened")?;
+        let url = match &settings.database {
+            Database::Postgres(url) => url.clone(),
+            Database::Sqlite(file) => {
+                let file = file.clone().unwrap_or_else(|| data.catalog_file());
+                format!("sqlite:{}", file.to_str().context("the path of the catalog is not UTF-8")?)
+            }
+        };
+        let catalog = Catalog::open(&url).await.context("the catalog cannot be opened")?;
         Ok(Self { data, catalog, storage })
     }
 }

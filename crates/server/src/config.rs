@@ -27,7 +27,8 @@ pub struct DataArgs {
     /// Data directory; created if it does not exist [default: ./data]
     #[arg(long, value_name = "DIR", env = "PRECINCT_DATA")]
     pub data: Option<PathBuf>,
-    /// Catalog: `sqlite` (inside the data directory) or `sqlite:PATH` [default: sqlite]
+    /// Catalog: `sqlite` (inside the data directory), `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is
+    /// better in the environment (PGPASSWORD) or a configuration file [default: sqlite]
     #[arg(long, value_name = "URL", env = "PRECINCT_DATABASE")]
     pub database: Option<String>,
     /// Store of objects and indexes: a folder [default: the data directory]
@@ -96,13 +97,32 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the catalog is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A SQLite file; in its usual place inside the data directory if no path is given.
+    Sqlite(Option<PathBuf>),
+    /// A PostgreSQL database, by its URL, which may hold a password.
+    Postgres(String),
+}
+
+/// Without the URL, for its password's sake.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres"),
+        }
+    }
+}
+
 /// Settings of the stored data, complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataSettings {
     /// The data directory.
     pub data: PathBuf,
-    /// Path of the SQLite catalog if it is not in its usual place inside the data directory.
-    pub database: Option<PathBuf>,
+    /// The catalog.
+    pub database: Database,
     /// Folder of objects and indexes if it is not the data directory.
     pub store: Option<PathBuf>,
 }
@@ -197,16 +217,7 @@ impl DataArgs {
     fn settle_with(&self, file: &FileSettings) -> anyhow::Result<DataSettings> {
         let data = self.data.clone().or_else(|| file.data.clone()).unwrap_or_else(|| PathBuf::from("data"));
         let database = self.database.as_deref().or(file.database.as_deref()).unwrap_or("sqlite");
-        let database = match database.strip_prefix("sqlite") {
-            Some("") => None,
-            Some(rest) => {
-                let path = rest.strip_prefix(':').context("--database takes `sqlite` or `sqlite:PATH`")?;
-                let path = path.strip_prefix("//").unwrap_or(path);
-                ensure!(!path.is_empty(), "--database takes `sqlite` or `sqlite:PATH`");
-                Some(PathBuf::from(path))
-            }
-            None => bail!("--database takes `sqlite` or `sqlite:PATH`; other databases are not there yet"),
-        };
+        let database = database_of(database)?;
         let store = self.store.as_deref().or(file.store.as_deref());
         let store = match store.map(|store| store.strip_prefix("file://").unwrap_or(store)) {
             Some(store) if store.contains("://") => bail!("--store takes a folder; other stores are not there yet"),
@@ -214,6 +225,22 @@ impl DataArgs {
             other => other.map(PathBuf::from),
         };
         Ok(DataSettings { data, database, store })
+    }
+}
+
+fn database_of(text: &str) -> anyhow::Result<Database> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(Database::Postgres(text.to_owned()));
+    }
+    let wrong = "--database takes `sqlite`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`";
+    match text.strip_prefix("sqlite").context(wrong)? {
+        "" => Ok(Database::Sqlite(None)),
+        rest => {
+            let path = rest.strip_prefix(':').context(wrong)?;
+            let path = path.strip_prefix("//").unwrap_or(path);
+            ensure!(!path.is_empty(), wrong);
+            Ok(Database::Sqlite(Some(PathBuf::from(path))))
+        }
     }
 }
 
@@ -320,7 +347,7 @@ mod tests {
     fn defaults_hold_where_nothing_is_said() {
         let settings = settle(ServeArgs::default(), "").unwrap();
         assert_eq!(settings.http, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(settings.data, DataSettings { data: "data".into(), database: None, store: None });
+        assert_eq!(settings.data, DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None });
     }
 
     #[test]
@@ -369,8 +396,13 @@ mod tests {
             let data = DataArgs { database: Some(database.into()), store: Some(store.into()), ..DataArgs::default() };
             data.settle()
         };
-        assert_eq!(with("sqlite:/x/c.db", "file:///s").unwrap().database, Some("/x/c.db".into()));
-        assert!(with("postgres://h/d", "s").is_err());
+        assert_eq!(with("sqlite:/x/c.db", "file:///s").unwrap().database, Database::Sqlite(Some("/x/c.db".into())));
+        let remote = with("postgres://user:secret@h/d", "s").unwrap();
+        assert_eq!(remote.database, Database::Postgres("postgres://user:secret@h/d".into()));
+        assert!(!format!("{remote:?}").contains("secret"));
+        for wrong in ["mysql://h/d", "sqlite:", "sqlitefile", "postgres"] {
+            assert!(with(wrong, "s").is_err(), "{wrong}");
+        }
         assert!(with("sqlite", "s3://bucket").is_err());
     }
 }

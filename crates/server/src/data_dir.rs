@@ -25,6 +25,7 @@ pub const LAYOUT_VERSION: u32 = 2;
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
+    node: String,
     /// Open for as long as the directory is held.
     _lock: File,
 }
@@ -82,6 +83,7 @@ impl DataDir {
         // Names in messages and in the catalog's URL should not change with the working directory.
         let root = fs::canonicalize(root).map_err(at(root))?;
         let lock = lock(&root)?;
+        let node = node(&lock).map_err(at(&root.join("lock")))?;
         let found = check_version(&root)?;
         if found < LAYOUT_VERSION {
             for folder in ["objects", "index"].map(|name| root.join(name)) {
@@ -100,7 +102,14 @@ impl DataDir {
             fs::create_dir_all(&folder).map_err(at(&folder))?;
         }
         File::open(&root).and_then(|folder| folder.sync_all()).map_err(at(&root))?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, node, _lock: lock })
+    }
+
+    /// What the process that works with this data directory calls itself among several nodes: the same after a restart,
+    /// and of no other data directory.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
     }
 
     /// The folder itself.
@@ -157,12 +166,28 @@ fn create_durably(folder: &Path) -> io::Result<()> {
 fn lock(root: &Path) -> Result<File, DataDirError> {
     let path = root.join("lock");
     let failed = |source| DataDirError::Io { path: path.clone(), source };
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let lock = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::Held { folder: root.to_owned() }),
         Err(errno) => Err(failed(errno.into())),
     }
+}
+
+/// The name in the lock file, made up by whoever holds it first. Lost in a power cut it is made up again, and jobs that
+/// the old name had claimed are taken over when they are stale.
+fn node(lock: &File) -> io::Result<String> {
+    use std::os::unix::fs::FileExt as _;
+    let mut name = [0; 16];
+    let n = lock.read_at(&mut name, 0)?;
+    if n == name.len() && name.iter().all(u8::is_ascii_hexdigit) {
+        return Ok(name.iter().map(|&digit| char::from(digit)).collect());
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let name = format!("{:016x}", u64::from_be_bytes(random));
+    lock.write_all_at(name.as_bytes(), 0)?;
+    Ok(name)
 }
 
 /// Reads `VERSION`, or writes it into a directory that holds nothing of ours yet; the layout that is there.
@@ -211,8 +236,10 @@ mod tests {
         let refused = DataDir::open(&root).unwrap_err();
         assert!(matches!(refused, DataDirError::Held { .. }));
         assert!(refused.to_string().contains(&held.root().display().to_string()), "{refused}");
+        let node = held.node().to_owned();
         drop(held);
-        DataDir::open(&root).unwrap();
+        assert_eq!(DataDir::open(&root).unwrap().node(), node, "the same after a restart");
+        assert_ne!(DataDir::open(&folder.path().join("other")).unwrap().node(), node);
     }
 
     #[test]

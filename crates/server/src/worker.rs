@@ -51,6 +51,8 @@ pub struct Worker {
 struct Inner {
     storage: Storage,
     catalog: Catalog,
+    /// The node that jobs are claimed for: the same after a restart, and nobody else's.
+    node: String,
     /// Objects indexed at the same time, by jobs and by requests together.
     permits: Arc<Semaphore>,
     single: SingleFlight,
@@ -58,9 +60,6 @@ struct Inner {
     stopping: AtomicBool,
     put_off: AtomicBool,
 }
-
-/// The node that jobs are claimed for; a SQLite catalog has only one.
-const NODE: &str = "local";
 
 /// A job begun this often without an end takes the process with it, or something like it.
 const ATTEMPTS: u32 = 3;
@@ -72,17 +71,22 @@ const READ_AGAIN: Duration = Duration::from_millis(200);
 /// How long to wait before work that the store or the catalog refused is tried again.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
+/// A claim this old is of a node that will not come back: no object takes so long to index. And how often to look.
+const STALE: Duration = Duration::from_secs(2 * 60 * 60);
+const STALE_LOOK: Duration = Duration::from_secs(5 * 60);
+
 /// How often the queue is looked at without being told to.
 const LOOK: Duration = Duration::from_secs(30);
 
 impl Worker {
-    /// A worker on this store and catalog; nothing runs before [`Worker::start`].
+    /// A worker on this store and catalog, which claims jobs for `node`; nothing runs before [`Worker::start`].
     #[must_use]
-    pub fn new(storage: Storage, catalog: Catalog) -> Self {
+    pub fn new(storage: Storage, catalog: Catalog, node: &str) -> Self {
         let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
         let inner = Inner {
             storage,
             catalog,
+            node: node.to_owned(),
             permits: Arc::new(Semaphore::new(parallel)),
             single: SingleFlight::default(),
             due: Notify::new(),
@@ -119,7 +123,7 @@ impl Worker {
         }
         self.inner.permits.close();
         // Those that were put off, or never got their turn: an orderly end must not count as one of their attempts.
-        if let Err(error) = self.inner.catalog.release_claimed(NODE).await {
+        if let Err(error) = self.inner.catalog.release_claimed(&self.inner.node).await {
             tracing::error!(%error, "jobs wait for the next start");
         }
     }
@@ -166,12 +170,19 @@ impl Worker {
         if let Err(error) = self.take_up().await {
             tracing::error!(%error, "jobs of an earlier run could not be taken up");
         }
+        let mut looked_for_stale = Instant::now();
         while let Ok(permit) = Arc::clone(&self.inner.permits).acquire_owned().await {
             if self.inner.stopping.load(Ordering::Acquire) {
                 return;
             }
             match self.begin_jobs(permit).await {
-                Ok(0) => drop(tokio::time::timeout(LOOK, self.inner.due.notified()).await),
+                Ok(0) => {
+                    if looked_for_stale.elapsed() >= STALE_LOOK {
+                        looked_for_stale = Instant::now();
+                        self.take_over().await;
+                    }
+                    drop(tokio::time::timeout(LOOK, self.inner.due.notified()).await);
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "jobs cannot be claimed");
@@ -182,7 +193,7 @@ impl Worker {
     }
 
     async fn take_up(&self) -> Result<(), CatalogError> {
-        let left = self.inner.catalog.requeue_claimed(NODE).await?;
+        let left = self.inner.catalog.requeue_claimed(&self.inner.node).await?;
         if left > 0 {
             tracing::info!(jobs = left, "taking up jobs that an earlier run did not end");
         }
@@ -194,6 +205,15 @@ impl Worker {
         Ok(())
     }
 
+    /// Takes over what nodes that never came back had claimed.
+    async fn take_over(&self) {
+        match self.inner.catalog.requeue_stale(STALE).await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::warn!(jobs, "jobs that another node began long ago are taken over"),
+            Err(error) => tracing::error!(%error, "stale jobs could not be taken over"),
+        }
+    }
+
     /// Begins as many jobs as there is room for, the given permit included; returns how many.
     async fn begin_jobs(&self, first: OwnedSemaphorePermit) -> Result<usize, CatalogError> {
         let mut permits = vec![first];
@@ -201,7 +221,7 @@ impl Worker {
             permits.push(permit);
         }
         let limit = u32::try_from(permits.len()).unwrap_or(1);
-        let jobs = self.inner.catalog.claim_jobs(JobKind::Index, NODE, limit).await?;
+        let jobs = self.inner.catalog.claim_jobs(JobKind::Index, &self.inner.node, limit).await?;
         let begun = jobs.len();
         for (job, permit) in jobs.into_iter().zip(permits) {
             let worker = self.clone();

@@ -35,7 +35,7 @@ impl House {
         let data = DataDir::open(folder.path()).unwrap();
         let storage = Storage::open(&data).unwrap();
         let catalog = Catalog::open(&format!("sqlite:{}", data.catalog_file().display())).await.unwrap();
-        let worker = Worker::new(storage.clone(), catalog.clone());
+        let worker = Worker::new(storage.clone(), catalog.clone(), "local");
         let ingest = Ingest::new(storage.clone(), catalog.clone(), worker.clone()).indexing_at_once(0);
         Self { storage, catalog, worker, ingest, data, folder }
     }

@@ -43,7 +43,7 @@ pub(super) struct RemoteSink {
 impl LocalSink {
     pub(super) async fn open(settings: &DataSettings) -> anyhow::Result<Self> {
         let stored = Stored::open(settings).await?;
-        let worker = Worker::new(stored.storage.clone(), stored.catalog.clone());
+        let worker = Worker::new(stored.storage.clone(), stored.catalog.clone(), stored.data.node());
         let ingest = Ingest::new(stored.storage.clone(), stored.catalog.clone(), worker.clone());
         worker.start();
         Ok(Self { stored, ingest, worker })
