@@ -54,6 +54,7 @@ class Server:
             raise RuntimeError(f"no ready line: {line!r} {(self.folder / 'log').read_text()[-2000:]}")
         self.address = found.group(1)
         self.base = f"http://{self.address}"
+        self.dicom = re.search(r"dicom=(\S+)", line).group(1)
         return self
 
     def __exit__(self, *_):

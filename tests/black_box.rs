@@ -5,6 +5,8 @@
 mod client_points;
 #[path = "black_box/command_line.rs"]
 mod command_line;
+#[path = "black_box/crash.rs"]
+mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
 #[path = "black_box/dicom_in.rs"]

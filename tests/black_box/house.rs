@@ -135,6 +135,13 @@ impl House {
         connection.try_answer(false).is_some_and(|answer| answer.status == 200)
     }
 
+    /// Kills the server as a crash would; what it had is left as it was.
+    pub(crate) fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, TempDir::new().unwrap())
+    }
+
     /// Waits until `is_so`; a test that waits in vain fails with these words.
     pub(crate) fn wait_until(&self, words: &str, is_so: impl Fn(&Self) -> bool) {
         let began = Instant::now();

@@ -32,11 +32,21 @@ impl Scu {
 
     /// An association that stands.
     pub(crate) fn associate(address: SocketAddr) -> Self {
-        let mut scu = Self::connect(address);
-        scu.send(1, &request("PRECINCT", "TEST"));
-        let (kind, _) = scu.receive().expect("an answer");
+        Self::try_associate(address).expect("an association")
+    }
+
+    /// An association that stands, if the server lives long enough.
+    pub(crate) fn try_associate(address: SocketAddr) -> Option<Self> {
+        let socket = TcpStream::connect(address).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        socket.set_nodelay(true).ok()?;
+        let mut scu = Self { socket, message: 0 };
+        let contents = request("PRECINCT", "TEST");
+        let head = [&[1, 0][..], &(contents.len() as u32).to_be_bytes()].concat();
+        scu.socket.write_all(&[head, contents].concat()).ok()?;
+        let (kind, _) = scu.receive()?;
         assert_eq!(kind, 2, "accepted");
-        scu
+        Some(scu)
     }
 
     pub(crate) fn send(&mut self, kind: u8, contents: &[u8]) {
@@ -83,6 +93,20 @@ impl Scu {
             self.data(&[], true);
         }
         self.status()
+    }
+
+    /// As [`Scu::store`], for a server that may die meanwhile; the status, if one came.
+    pub(crate) fn try_store(&mut self, uid: &str, data_set: &[u8]) -> Option<u16> {
+        self.message += 1;
+        let command = value(3, 3, &command(1, CT, Some(uid), self.message));
+        let pieces = data_set.chunks(16_000).map(|piece| value(3, 0, piece));
+        for contents in [command].into_iter().chain(pieces).chain([value(3, 2, &[])]) {
+            let head = [&[4, 0][..], &(contents.len() as u32).to_be_bytes()].concat();
+            self.socket.write_all(&[head, contents].concat()).ok()?;
+        }
+        let (_, response) = self.receive()?;
+        let at = response.windows(8).position(|bytes| bytes == [0, 0, 0, 9, 2, 0, 0, 0])? + 8;
+        Some(u16::from_le_bytes(response.get(at..at + 2)?.try_into().ok()?))
     }
 
     /// The status and the error comment of the next response.

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# make soak: the crash tests of make test, but long: 1,000 kill -9 instead of 50. Takes some minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/need.sh test
+export PRECINCT_SOAK=1
+exec cargo test --locked -p precinct --test black_box crash -- --nocapture
