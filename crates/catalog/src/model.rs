@@ -226,7 +226,7 @@ pub struct InstanceRow {
 }
 
 /// A stored object as a check of the whole store sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectRow {
     /// Where its bytes lie.
     pub key: ObjectKey,

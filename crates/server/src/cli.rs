@@ -9,6 +9,7 @@ use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
 mod describe;
 mod fetch;
+mod fsck;
 pub mod import;
 mod index;
 mod inspect;
@@ -42,6 +43,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Index(index::Index),
     Inspect(inspect::Inspect),
+    Fsck(fsck::FsckArgs),
 }
 
 /// Runs the command that the arguments name; returns the exit status of the process.
@@ -64,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Fetch(args) => client(fetch::run(args)),
         Command::Index(args) => index::run(&args),
         Command::Inspect(args) => client(inspect::run(args)),
+        Command::Fsck(args) => client(fsck::run(args)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("precinct: {error:#}");

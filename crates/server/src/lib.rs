@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 mod dimse;
+pub mod fsck;
 mod http;
 pub mod ingest;
 mod serving;

@@ -98,9 +98,24 @@ impl TempObject {
     ///
     /// As [`TempObject::write_all`], and if the file cannot be read.
     pub fn copy_from(&mut self, file: &std::fs::File) -> Result<(), StorageError> {
+        self.copy_with(|_, gathered| io::Read::read(&mut &*file, gathered))
+    }
+
+    /// Adds all bytes of something that is stored. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`TempObject::write_all`], and if the bytes cannot be read.
+    pub fn copy_all(&mut self, source: &dyn ByteSource) -> Result<(), StorageError> {
+        self.copy_with(|at, gathered| source.read_at(at, gathered))
+    }
+
+    /// Adds what `read` gives, which hears how many bytes it has given so far, until it gives nothing.
+    fn copy_with(&mut self, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> Result<(), StorageError> {
         let mut gathered = vec![0; GATHER];
+        let before = self.len;
         loop {
-            let n = match io::Read::read(&mut &*file, &mut gathered) {
+            let n = match read(self.len - before, &mut gathered) {
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(StorageError::Io(error)),
@@ -175,6 +190,17 @@ impl ByteSource for CompleteObject {
 impl TempIndex {
     pub(super) fn new(file: NamedTempFile) -> Self {
         Self { out: BufWriter::with_capacity(64 * 1024, file) }
+    }
+
+    /// What was written, from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub(crate) fn into_reader(self) -> Result<impl io::Read, StorageError> {
+        let mut file = self.into_file()?;
+        file.rewind()?;
+        Ok(file)
     }
 
     pub(super) fn into_file(self) -> Result<NamedTempFile, StorageError> {
