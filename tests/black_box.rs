@@ -19,6 +19,8 @@ mod house;
 mod http_faults;
 #[path = "black_box/listing.rs"]
 mod listing;
+#[path = "black_box/media.rs"]
+mod media;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]

@@ -15,7 +15,7 @@ use crate::scu::Scu;
 const SENDERS: u64 = 3;
 
 /// Every instance that was acknowledged, in that order: its UID, and the digest of its data set.
-type Acknowledged = Arc<Mutex<Vec<(String, [u8; 32])>>>;
+pub(crate) type Acknowledged = Arc<Mutex<Vec<(String, [u8; 32])>>>;
 
 #[test]
 fn f1_kill_9_loses_nothing_that_was_acknowledged_and_leaves_no_ghost() {
@@ -50,7 +50,7 @@ fn f1_kill_9_loses_nothing_that_was_acknowledged_and_leaves_no_ghost() {
     check_all_that_is_there(&house);
 }
 
-fn send_until_it_dies(address: std::net::SocketAddr, acknowledged: &Acknowledged, next: &AtomicU64) {
+pub(crate) fn send_until_it_dies(address: std::net::SocketAddr, acknowledged: &Acknowledged, next: &AtomicU64) {
     let Some(mut scu) = Scu::try_associate(address) else { return };
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -73,13 +73,13 @@ fn check_some(house: &House, acknowledged: &Acknowledged, from: usize) -> usize 
     all.len()
 }
 
-fn digest_of(house: &House, uid: &str) -> Option<[u8; 32]> {
+pub(crate) fn digest_of(house: &House, uid: &str) -> Option<[u8; 32]> {
     let answer = house.get(&format!("/api/v1/instances/{uid}/file"));
     (answer.status == 200).then(|| Sha256::digest(data_set(&answer.body)).into())
 }
 
 /// Each row has its bytes and can be served; each stored object is what its name says.
-fn check_all_that_is_there(house: &House) {
+pub(crate) fn check_all_that_is_there(house: &House) {
     let (mut cursor, mut listed) = (String::new(), 0);
     loop {
         let page = house.get(&format!("/api/v1/instances?limit=1000{cursor}")).json();

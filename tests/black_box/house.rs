@@ -22,6 +22,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) dicom: SocketAddr,
     folder: TempDir,
+    data: PathBuf,
     child: Child,
 }
 
@@ -35,11 +36,22 @@ impl House {
     }
 
     pub(crate) fn open_in(folder: TempDir, options: &[&str]) -> Self {
+        let data = folder.path().join("data");
+        Self::launch(folder, data, options, &[])
+    }
+
+    /// A server whose data directory is somewhere else, with some variables in its environment.
+    pub(crate) fn open_on(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::launch(TempDir::new().unwrap(), data.to_owned(), &[], variables)
+    }
+
+    fn launch(folder: TempDir, data: PathBuf, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command()
             .args(["serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data"])
-            .arg(folder.path().join("data"))
+            .arg(&data)
             .args(options)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -51,7 +63,7 @@ impl House {
             let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
             panic!("no ready line but {line:?}; {log}");
         };
-        Self { address, dicom, folder, child }
+        Self { address, dicom, folder, data, child }
     }
 
     /// A house with these files in it, each already indexed.
@@ -64,7 +76,7 @@ impl House {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -105,7 +105,8 @@ impl Scu {
             self.socket.write_all(&[head, contents].concat()).ok()?;
         }
         let (_, response) = self.receive()?;
-        let at = response.windows(8).position(|bytes| bytes == [0, 0, 0, 9, 2, 0, 0, 0])? + 8;
+        // The last place that looks so: a message ID may look so too.
+        let at = response.windows(8).rposition(|bytes| bytes == [0, 0, 0, 9, 2, 0, 0, 0])? + 8;
         Some(u16::from_le_bytes(response.get(at..at + 2)?.try_into().ok()?))
     }
 

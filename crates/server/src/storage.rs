@@ -63,9 +63,11 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// If the file system refuses.
+    /// - [`StorageError::Full`] if the disk is nearly full.
+    /// - Others if the file system refuses.
     pub fn new_temp(&self, limit: u64) -> Result<TempObject, StorageError> {
         match &self.backend {
+            Backend::Local(local) if local.is_nearly_full() => Err(StorageError::Full),
             Backend::Local(local) => Ok(TempObject::new(local.temp_file()?, limit)),
         }
     }

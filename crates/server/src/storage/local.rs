@@ -39,6 +39,10 @@ enum Name {
     Index(IndexKey),
 }
 
+/// The share of a disk that is kept free, a twentieth, and how much of a large one in bytes.
+const KEPT_FREE: u64 = 20;
+const MOST_KEPT_FREE: u64 = 16 << 30;
+
 /// Files that are kept open between requests; well below the usual limit of 1024 descriptors.
 const OPEN_FILES: usize = 256;
 
@@ -61,6 +65,15 @@ impl Local {
     pub(super) fn temp_file(&self) -> Result<NamedTempFile, StorageError> {
         self.check()?;
         Ok(NamedTempFile::new_in(&self.tmp)?)
+    }
+
+    /// Whether so little is free that no new object is begun: the catalog and the indexes of what is there need the rest.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        rustix::fs::statvfs(&self.tmp).is_ok_and(|disk| {
+            let (free, whole) = (disk.f_bavail, disk.f_blocks);
+            let reserve = (whole / KEPT_FREE).min(MOST_KEPT_FREE / disk.f_frsize.max(1));
+            free < reserve
+        })
     }
 
     pub(super) fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
