@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed and memory of Precinct, each figure beside a floor or a peer measured in the same run: target, floor, measured, ratio.
 
-  bench/run.py [--only index,big,cold,tiny,load,core,peer,idle] [--keep DIR]
+  bench/run.py [--only index,big,cold,tiny,load,core,peer,idle,store] [--keep DIR]
 
 Needs release builds of `precinct` and of the example `static_floor`, the images of ../shared/tools/make_images.sh (made on first
 use), wrk, and for the peer OpenJPIP (Debian libopenjpip-server, spawn-fcgi, nginx-light). Nothing here is a test: it only prints.
@@ -10,14 +10,17 @@ import argparse
 import contextlib
 import json
 import os
+import queue
 import re
 import resource
 import shutil
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -70,6 +73,7 @@ class Server:
         line = self.process.stdout.readline()
         self.ready_ms = (time.perf_counter() - start) * 1e3
         self.http = re.search(r'http=(\S+)', line)[1]
+        self.dicom = re.search(r'dicom=(\S+)', line)[1]
         self.base = 'http://' + self.http
         self.pid = self.process.pid
         return self
@@ -295,6 +299,93 @@ def bench_idle(images, work):
         row(f'{opened} idle channels, each after one thumbnail', '300 MB', f'before {before:.0f} MB', f"{status(server.pid, 'VmRSS'):.0f} MB", '')
 
 
+def disk_floor(files, folder, senders):
+    """Objects a second of a loop that does the same disk work without DICOM: write, fsync, rename, fsync of the folder, and one
+    commit an object, or with several writers grouped commits."""
+    os.makedirs(folder)
+    db = sqlite3.connect(os.path.join(folder, 'catalog'), check_same_thread=False, isolation_level=None)
+    db.execute('PRAGMA journal_mode=WAL')
+    db.execute('PRAGMA synchronous=FULL')
+    db.execute('CREATE TABLE objects (key TEXT PRIMARY KEY, size INTEGER)')
+    contents = []
+    for path in files:
+        with open(path, 'rb') as f:
+            contents.append(f.read())
+
+    def put(number):
+        temporary = os.path.join(folder, f'tmp{number}')
+        with open(temporary, 'wb', buffering=0) as out:
+            out.write(contents[number])
+            os.fsync(out.fileno())
+        os.rename(temporary, os.path.join(folder, f'object{number}'))
+        directory = os.open(folder, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+
+    def commit(rows):
+        db.execute('BEGIN IMMEDIATE')
+        db.executemany('INSERT INTO objects VALUES (?, ?)', [(str(number), len(contents[number])) for number in rows])
+        db.execute('COMMIT')
+
+    waiting = queue.Queue()
+
+    def write(first):
+        for number in range(first, len(contents), senders):
+            put(number)
+            done = threading.Event()
+            waiting.put((number, done))
+            done.wait()
+
+    def commit_groups():
+        left = len(contents)
+        while left:
+            group = [waiting.get()]
+            while not waiting.empty() and len(group) < 128:
+                group.append(waiting.get())
+            commit([number for number, _ in group])
+            for _, done in group:
+                done.set()
+            left -= len(group)
+
+    start = time.perf_counter()
+    if senders == 1:
+        for number in range(len(contents)):
+            put(number)
+            commit([number])
+    else:
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(senders)] + [threading.Thread(target=commit_groups)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return len(contents) / (time.perf_counter() - start)
+
+
+def bench_store(images, work):
+    """Durable C-STORE of 512x512 CT by stock storescu, in turns with the floor; the middle of three."""
+    folder = os.path.join(images, '..', 'ct')
+    if not os.path.exists(folder):
+        python = os.path.join(ROOT, '.venv', 'bin', 'python')
+        subprocess.run([python, os.path.join(TOOLS, 'dcmmake.py'), 'ct', folder, '--codec', 'j2k-lossless', '--n', '1000', '--unique', '40', '--size', '512'],
+                       check=True, stdout=subprocess.DEVNULL)
+    files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith('.dcm'))
+    for associations, rate in ((1, 250), (8, 1000)):
+        runs, peak = [], 0
+        for turn in range(3):
+            # Under new names each time and nothing deleted in between: ext4 is slow where files have just been deleted.
+            with Server(os.path.join(work, f'store{associations}{turn}')) as server:
+                out = subprocess.run([sys.executable, os.path.join(TOOLS, 'bench_store.py'), '--port', server.dicom.split(':')[1], '--aec', 'PRECINCT', '--dir', folder,
+                                      '--assoc', str(associations), '--server-pid', str(server.pid)], check=True, capture_output=True, text=True).stdout
+                taken, all_of_them, ours = re.search(r'n=(\d+) ok=(\d+) .* ([\d.]+) inst/s', out).groups()
+                peak = max(peak, status(server.pid, 'VmHWM'))
+            lost = '' if taken == all_of_them else f' ({all_of_them} of {taken})'
+            runs.append((float(ours), disk_floor(files, os.path.join(work, f'floor{associations}{turn}'), associations)))
+        ratios = sorted(ours / floor for ours, floor in runs)
+        ours, floor = (statistics.median(side) for side in zip(*runs))
+        row(f'C-STORE of 512x512 CT, {associations} storescu, peak {peak:.0f} MB{lost}', f'>= 0.5x, {rate}/s', f'{floor:.0f}/s', f'{ours:.0f}/s',
+            f'{ratios[1]:.2f} ({ratios[0]:.2f} to {ratios[2]:.2f})')
+
+
 def images_in(folder):
     images = os.path.join(folder, 'img')
     if not os.path.exists(os.path.join(images, 'g16_1024_debianjpip.jp2')):
@@ -306,7 +397,7 @@ def images_in(folder):
 
 
 def main():
-    sections = {'index': bench_index, 'big': bench_big, 'cold': bench_cold, 'tiny': bench_tiny, 'load': bench_load, 'core': bench_core, 'peer': lambda images, work: bench_peer(images, work, 'g16_4096_u64_idx.jp2'), 'idle': bench_idle}
+    sections = {'index': bench_index, 'big': bench_big, 'cold': bench_cold, 'tiny': bench_tiny, 'load': bench_load, 'core': bench_core, 'peer': lambda images, work: bench_peer(images, work, 'g16_4096_u64_idx.jp2'), 'idle': bench_idle, 'store': bench_store}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--only', default=','.join(sections))
     p.add_argument('--keep', default=os.path.join(ROOT, 'build', 'bench'), help='where the bench images are made and kept')

@@ -4,5 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/need.sh bench
+bash scripts/venv.sh
 cargo build --release -p precinct --bin precinct --example static_floor
 exec python3 bench/run.py ${BENCH_ONLY:+--only "$BENCH_ONLY"}
