@@ -1,6 +1,6 @@
 //! Fault F1: kill -9 at any moment loses nothing that was acknowledged and leaves no ghost.
 //!
-//! 50 cycles in `make test`; `make soak` runs 1,000 (PRECINCT_SOAK=1).
+//! 50 cycles in `make test`; `make soak` runs 1,000 (`PRECINCT_SOAK=1`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -171,7 +171,7 @@ fn f7_a_read_only_file_system_is_refused_at_start_with_words() {
     assert!(!output.status.success() && words.contains("Read-only") && words.contains("data"), "{words}");
 }
 
-/// A library that makes fsync fail with EIO while the file that FAIL_FSYNC names exists.
+/// A library that makes fsync fail with EIO while the file that `FAIL_FSYNC` names exists.
 fn failing_fsync(folder: &Path) -> PathBuf {
     const SOURCE: &str = r#"
         #define _GNU_SOURCE

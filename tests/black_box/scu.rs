@@ -138,7 +138,7 @@ impl Scu {
     }
 
     /// Whether the next thing the server says is an A-ABORT, after which it closes.
-    pub(crate) fn is_aborted(mut self) -> bool {
+    pub(crate) fn gets_aborted(mut self) -> bool {
         matches!(self.receive(), Some((7, _))) && self.receive().is_none()
     }
 }
