@@ -31,3 +31,5 @@ mod process;
 mod scu;
 #[path = "black_box/stream.rs"]
 mod stream;
+#[path = "black_box/upkeep.rs"]
+mod upkeep;

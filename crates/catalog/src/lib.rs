@@ -76,6 +76,18 @@ impl Catalog {
         Ok(Self { readers, writer })
     }
 
+    /// The schema of the catalog that the URL names, 0 for a database without one; a file must exist. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::open`], but for schemas that this program does not know.
+    pub async fn schema_of(url: &str) -> Result<i64, CatalogError> {
+        if let Some(path) = sqlite::path_of_url(url) {
+            return sqlite::schema_of(&path).await;
+        }
+        postgres::schema_of(&postgres::options_of_url(url).ok_or(CatalogError::UnknownDatabase)?).await
+    }
+
     /// Makes what was asked for durable and lets go of the database.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -15,7 +15,7 @@ pub(crate) mod schema;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use crate::connection::Connection;
 use crate::error::CatalogError;
@@ -56,6 +56,15 @@ pub(crate) async fn open(options: PgConnectOptions) -> Result<(Readers, Writer),
         .after_connect(|connection, _| Box::pin(async { connection.execute(READER_SETTINGS).await.map(drop) }))
         .connect_lazy_with(options);
     Ok((Readers::Postgres(readers), writer))
+}
+
+/// The schema of the catalog in the database; 0 if it has none. Changes nothing.
+pub(crate) async fn schema_of(options: &PgConnectOptions) -> Result<i64, CatalogError> {
+    let mut connection = connect(options).await?;
+    refuse_other_encodings(&mut connection).await?;
+    let found = schema::applied(&mut Connection::Postgres(&mut connection)).await;
+    connection.close().await?;
+    found
 }
 
 /// A connection whose commits are durable.

@@ -8,8 +8,8 @@ pub(crate) mod schema;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::CatalogError;
 use crate::group::Writer;
@@ -45,6 +45,15 @@ pub(crate) async fn open(path: &Path) -> Result<(Readers, Writer), CatalogError>
         .test_before_acquire(false)
         .connect_lazy_with(options.pragma("query_only", "on"));
     Ok((Readers::Sqlite(readers), writer))
+}
+
+/// The schema of the catalog in a file that exists; 0 if it has none. Changes nothing.
+pub(crate) async fn schema_of(path: &Path) -> Result<i64, CatalogError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(LOCK_PATIENCE);
+    let mut connection = options.disable_statement_logging().connect().await?;
+    let found = schema::applied(&mut connection).await;
+    connection.close().await?;
+    found
 }
 
 /// The file that a `sqlite:` URL names.

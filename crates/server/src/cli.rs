@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
 mod describe;
+mod doctor;
 mod fetch;
 mod fsck;
 pub mod import;
@@ -44,6 +45,7 @@ enum Command {
     Index(index::Index),
     Inspect(inspect::Inspect),
     Fsck(fsck::FsckArgs),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the arguments name; returns the exit status of the process.
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Index(args) => index::run(&args),
         Command::Inspect(args) => client(inspect::run(args)),
         Command::Fsck(args) => client(fsck::run(args)),
+        Command::Doctor(args) => client(doctor::run(args)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("precinct: {error:#}");

@@ -66,7 +66,40 @@ pub enum DataDirError {
     },
 }
 
+/// What a folder is as a data directory, looked at without touching it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirState {
+    /// There is nothing there yet.
+    Missing,
+    /// A data directory that nobody holds.
+    Free {
+        /// Its layout.
+        layout: u32,
+    },
+    /// A data directory that another process holds.
+    Held {
+        /// Its layout.
+        layout: u32,
+    },
+}
+
 impl DataDir {
+    /// Looks at the folder at `root` and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`DataDir::open`] would refuse it, but for [`DataDirError::Held`].
+    pub fn look(root: &Path) -> Result<DirState, DataDirError> {
+        let Some(layout) = read_version(root)? else { return Ok(DirState::Missing) };
+        let lock = root.join("lock");
+        let held = match File::open(&lock) {
+            Ok(lock) => rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(DataDirError::Io { path: lock, source }),
+        };
+        Ok(if held { DirState::Held { layout } } else { DirState::Free { layout } })
+    }
+
     /// Takes hold of the data directory at `root`, makes it if there is none, and empties its `tmp`.
     ///
     /// # Errors
@@ -192,6 +225,15 @@ fn node(lock: &File) -> io::Result<String> {
 
 /// Reads `VERSION`, or writes it into a directory that holds nothing of ours yet; the layout that is there.
 fn check_version(root: &Path) -> Result<u32, DataDirError> {
+    if let Some(found) = read_version(root)? {
+        return Ok(found);
+    }
+    write_version(root).map_err(|source| DataDirError::Io { path: root.join("VERSION"), source })?;
+    Ok(LAYOUT_VERSION)
+}
+
+/// The layout that `VERSION` names; `None` in a folder that holds nothing of ours, or does not exist.
+fn read_version(root: &Path) -> Result<Option<u32>, DataDirError> {
     let path = root.join("VERSION");
     let foreign = |problem| DataDirError::Foreign { folder: root.to_owned(), problem };
     let text = match fs::read_to_string(&path) {
@@ -202,8 +244,7 @@ fn check_version(root: &Path) -> Result<u32, DataDirError> {
             if ["catalog.sqlite", "objects", "index", "tmp"].iter().any(|name| root.join(name).exists()) {
                 return Err(foreign("missing"));
             }
-            write_version(root).map_err(|source| DataDirError::Io { path, source })?;
-            return Ok(LAYOUT_VERSION);
+            return Ok(None);
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(foreign("not a number")),
         Err(source) => return Err(DataDirError::Io { path, source }),
@@ -212,7 +253,7 @@ fn check_version(root: &Path) -> Result<u32, DataDirError> {
     if found > LAYOUT_VERSION {
         return Err(DataDirError::Newer { folder: root.to_owned(), found });
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 fn write_version(root: &Path) -> io::Result<()> {

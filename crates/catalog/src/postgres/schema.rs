@@ -28,7 +28,7 @@ pub(crate) async fn bring_up_to_date(connection: &mut PgConnection, migrations: 
 }
 
 /// The newest migration that the database has seen, 0 for a new database.
-async fn applied(connection: &mut Connection<'_>) -> Result<i64, CatalogError> {
+pub(crate) async fn applied(connection: &mut Connection<'_>) -> Result<i64, CatalogError> {
     let table = "SELECT CAST(to_regclass('_sqlx_migrations') AS TEXT) AS name";
     if connection.one(table, &[]).await?.optional_text("name")?.is_none() {
         return Ok(0);

@@ -33,7 +33,7 @@ pub(crate) async fn bring_up_to_date(
 }
 
 /// The newest migration that the database has seen, 0 for a new database.
-async fn applied(connection: &mut SqliteConnection) -> Result<i64, CatalogError> {
+pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<i64, CatalogError> {
     let table = sqlx::query("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'");
     if table.fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? == 0 {
         return Ok(0);
