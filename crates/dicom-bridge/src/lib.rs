@@ -41,5 +41,5 @@ pub use attributes::{Attribute, Attributes};
 pub use error::ObjectError;
 pub use file_meta::is_part10;
 pub use limits::ScanLimits;
-pub use object::{PixelData, ScannedObject, scan};
+pub use object::{PixelData, ScannedObject, holds_same_data_set, scan};
 pub use transfer_syntax::TransferSyntax;

@@ -102,6 +102,40 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
     Ok(ScannedObject { transfer_syntax, attributes, pixel_data })
 }
 
+/// Whether two files hold the same data set in the same transfer syntax, byte for byte, whatever their File Meta
+/// Information says besides: an object keeps its identity when another program writes the file around it.
+///
+/// # Errors
+///
+/// - [`ObjectError`] if the File Meta Information of either cannot be read, or a source fails.
+pub fn holds_same_data_set(
+    one: &dyn ByteSource,
+    other: &dyn ByteSource,
+    limits: &ScanLimits,
+) -> Result<bool, ObjectError> {
+    let (a, b) = (FileMeta::read(one, limits)?, FileMeta::read(other, limits)?);
+    let len = |source: &dyn ByteSource, meta: &FileMeta| source.len().saturating_sub(meta.data_set_offset);
+    if a.transfer_syntax != b.transfer_syntax || len(one, &a) != len(other, &b) {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (ObjectInput::new(one, a.data_set_offset), ObjectInput::new(other, b.data_set_offset));
+    let (mut left, mut buffers) = (len(one, &a), [[0; COMPARED]; 2]);
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(COMPARED).min(COMPARED);
+        let [mine, yours] = buffers.each_mut().map(|buffer| buffer.get_mut(..size).unwrap_or_default());
+        ours.read_exact(mine, "the data set")?;
+        theirs.read_exact(yours, "the data set")?;
+        if mine != yours {
+            return Ok(false);
+        }
+        left -= size as u64;
+    }
+    Ok(true)
+}
+
+/// Bytes of two data sets that are compared at a time.
+const COMPARED: usize = 16 * 1024;
+
 /// How the elements at `offset` are written.
 ///
 /// Objects whose File Meta Information says implicit and whose elements carry VRs exist, and an unknown

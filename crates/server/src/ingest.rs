@@ -183,8 +183,16 @@ impl Ingest {
         };
         // Looked up before anything is stored: a conflict leaves no object behind. The commit looks again.
         let there = self.catalog.instance(&uid).await?;
-        if there.as_ref().is_some_and(|there| there.object_key != object.key()) {
-            return answer(Outcome::Conflict, None);
+        if let Some(there) = &there
+            && there.object_key != object.key()
+        {
+            // The same data set in a file that another program has written around it is the same object.
+            let is_same = self.is_same_instance(there.object_key, object).await;
+            return if is_same {
+                answer(Outcome::Duplicate, there.tid.clone())
+            } else {
+                answer(Outcome::Conflict, None)
+            };
         }
         let (key, size) = (object.key(), object.len());
         // What is there already keeps the index that it has.
@@ -219,6 +227,17 @@ impl Ingest {
             }
             InstanceOutcome::Conflict => answer(Outcome::Conflict, None),
         }
+    }
+
+    /// Whether a stored object and one that is on its way are the same but for their File Meta Information. One that
+    /// cannot be read now is taken for another: its sender is told of a conflict, and nothing is lost.
+    async fn is_same_instance(&self, stored: ObjectKey, object: CompleteObject) -> bool {
+        let storage = self.storage.clone();
+        let compared = tokio::task::spawn_blocking(move || {
+            let stored = storage.open_object(&stored).ok()?;
+            dicom_bridge::holds_same_data_set(&*stored, &object, &ScanLimits::default()).ok()
+        });
+        compared.await.ok().flatten().unwrap_or(false)
     }
 
     /// Stores the index of an object; one that cannot be stored is made again by the worker.

@@ -169,6 +169,23 @@ async fn c_13_other_bytes_under_a_known_uid_are_a_conflict_and_leave_nothing() {
 }
 
 #[tokio::test]
+async fn c_14_the_same_data_set_in_another_file_is_a_duplicate_too() {
+    let house = House::new().await;
+    let first = dicom("2.25.10", &[tiny_codestream().build()]);
+    house.take(&first, None).await.unwrap();
+    // Another program wrote its own name into the File Meta Information.
+    let at = first.windows(8).position(|bytes| bytes == b"PRECINCT").unwrap();
+    let mut other = first.clone();
+    other[at..at + 8].copy_from_slice(b"SOMEBODY");
+    assert_eq!(house.take(&other, None).await.unwrap().outcome, Outcome::Duplicate);
+    // One bit of the data set, and it is another object.
+    let in_the_frame = other.len() - 12;
+    other[in_the_frame] ^= 1;
+    assert_eq!(house.take(&other, None).await.unwrap().outcome, Outcome::Conflict);
+    assert_eq!(stored_objects(&house), 1);
+}
+
+#[tokio::test]
 async fn c_14_the_same_bytes_again_are_a_duplicate_with_the_tid() {
     let house = House::new().await;
     let bytes = dicom("2.25.10", &[tiny_codestream().build()]);
