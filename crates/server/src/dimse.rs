@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::DicomSettings;
+use crate::listening::accept;
 use crate::telemetry::Counted;
 use conversation::Conversation;
 
@@ -40,23 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
     let settings = app.settings().dicom.clone();
     let places = Arc::new(Semaphore::new(settings.max_associations));
     let associations = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = drain.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let (tcp, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors or memory, or a peer that was gone at once: neither ends the service.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tracing::warn!(%error, "a DICOM connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                continue;
-            }
-        };
+    while let Some((tcp, address)) = accept(&listener, &drain).await {
         let refused = &app.metrics().associations_refused;
         let Some(acceptor) = acceptor_for(&settings, address) else {
             refused.increment(1);

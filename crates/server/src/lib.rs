@@ -13,6 +13,7 @@ mod dimse;
 pub mod fsck;
 mod http;
 pub mod ingest;
+mod listening;
 mod serving;
 pub mod storage;
 pub mod telemetry;

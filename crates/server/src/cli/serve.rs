@@ -12,6 +12,7 @@ use crate::{
     config::ServeArgs,
     dimse,
     http::{Service, listener},
+    listening::listen,
     telemetry,
 };
 
@@ -46,10 +47,10 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
         let stored = Stored::open(&settings.data).await?;
         let http = settings.http;
-        let listener = listener::listen(http).with_context(|| format!("{http} cannot be listened on"))?;
+        let listener = listen(http).with_context(|| format!("{http} cannot be listened on"))?;
         let address = listener.local_addr().context("the address is not known")?;
         let dicom = settings.dicom.address;
-        let dicom = listener::listen(dicom).with_context(|| {
+        let dicom = listen(dicom).with_context(|| {
             format!("{dicom} cannot be listened on for DICOM; --dicom takes another address, with port 0 any free port")
         })?;
         let dicom_address = dicom.local_addr().context("the DICOM address is not known")?;

@@ -1,13 +1,13 @@
-//! The accept loop: deep backlog, a cap on connections, and an end that lets responses finish.
+//! The accept loop: a cap on connections, and an end that lets responses finish.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::AsyncWriteExt as _,
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,28 +17,13 @@ use super::{
     connection::{Patience, Stream},
     delivery::Peer,
 };
-use crate::telemetry::Counted;
-
-/// Connections the kernel may hold for us: with the usual 8 to 128, bursts of clients wait a second for a SYN retry.
-const BACKLOG: u32 = 4096;
+use crate::{listening::accept, telemetry::Counted};
 
 /// File descriptors kept free of connections: stored objects, index files, the catalog, the log.
 const RESERVED_DESCRIPTORS: u64 = 192;
 
 /// What hyper may hold of one connection in each direction, in bytes; also the bound of a request head.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-
-/// Listens on `address`.
-///
-/// # Errors
-///
-/// Whatever the system says: the port is taken, or not ours to take.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// Raises the soft limit of open files to the hard one, and returns how many connections fit below it.
 pub(crate) fn connections_within_descriptor_limit(wanted: usize) -> usize {
@@ -60,23 +45,7 @@ pub(crate) fn connections_within_descriptor_limit(wanted: usize) -> usize {
 pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, drain: CancellationToken) {
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(connections_within_descriptor_limit(service.max_connections())));
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = drain.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let (tcp, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors or memory, or a peer that was gone at once: neither ends the service.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                continue;
-            }
-        };
+    while let Some((tcp, address)) = accept(&listener, &drain).await {
         if !service.may_connect(address.ip()) {
             service.metrics().connections_refused.increment(1);
             tracing::debug!(peer.address = %address, "a connection from outside the allowed networks was closed");
