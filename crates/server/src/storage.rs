@@ -5,11 +5,15 @@
 //! before its bytes. A crash leaves at most a file in `tmp` (emptied at the next start) or an object that no row names.
 //!
 //! The local back end does this itself and not through `object_store`, whose `LocalFileSystem` syncs nothing: its `put`
-//! is lost in a power cut. Whole objects are streamed out through `object_store`, whose interface a remote store shares.
+//! is lost in a power cut. Whole objects are streamed out through `object_store`. A bucket of an S3-compatible store is
+//! the other back end: see `remote`.
 
 mod error;
 mod file;
 mod local;
+mod name;
+mod remote;
+mod stored_file;
 mod temp;
 
 use std::path::Path;
@@ -20,11 +24,15 @@ use catalog::{IndexKey, ObjectKey};
 use futures_util::stream::BoxStream;
 
 pub use error::StorageError;
-pub use file::{Hole, StoredFile};
+pub use file::Hole;
+pub use remote::{S3Place, S3PlaceError};
+pub use stored_file::StoredFile;
 pub use temp::{CompleteObject, TempIndex, TempObject};
 
 use crate::data_dir::DataDir;
 use local::Local;
+use name::Name;
+use remote::Remote;
 
 /// The store of objects and indexes; cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,10 +40,11 @@ pub struct Storage {
     backend: Backend,
 }
 
-/// Where the bytes lie. A remote store is another arm.
+/// Where the bytes lie.
 #[derive(Debug, Clone)]
 enum Backend {
     Local(Arc<Local>),
+    Remote(Arc<Remote>),
 }
 
 impl Storage {
@@ -59,6 +68,21 @@ impl Storage {
         Ok(Self { backend: Backend::Local(Arc::new(local)) })
     }
 
+    /// The store in a bucket; what is received lies in the data directory until it is uploaded. It is tried once, with a
+    /// few bytes that are written, read and removed. Credentials and endpoint are those of the `AWS_…` variables of
+    /// `environment`, by the names that Amazon's tools know.
+    ///
+    /// # Errors
+    ///
+    /// If the variables are not right, or the bucket cannot be reached, written or read.
+    pub async fn open_s3(
+        data: &DataDir,
+        place: &S3Place,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { backend: Backend::Remote(Arc::new(Remote::open(data, place, environment).await?)) })
+    }
+
     /// A place for the bytes of a new object, `limit` bytes at most; gone when dropped.
     ///
     /// # Errors
@@ -67,6 +91,7 @@ impl Storage {
     pub fn new_temp(&self, limit: u64) -> Result<TempObject, StorageError> {
         match &self.backend {
             Backend::Local(local) => Ok(TempObject::new(local.temp_file()?, limit)),
+            Backend::Remote(remote) => Ok(TempObject::new(remote.temp_file()?, limit)),
         }
     }
 
@@ -78,6 +103,7 @@ impl Storage {
     pub fn new_temp_index(&self) -> Result<TempIndex, StorageError> {
         match &self.backend {
             Backend::Local(local) => Ok(TempIndex::new(local.temp_file()?)),
+            Backend::Remote(remote) => Ok(TempIndex::new(remote.temp_file()?)),
         }
     }
 
@@ -94,6 +120,7 @@ impl Storage {
                 let local = Arc::clone(local);
                 blocking(move || local.put_object(object)).await
             }
+            Backend::Remote(remote) => remote.put_object(object).await,
         }
     }
 
@@ -105,10 +132,12 @@ impl Storage {
     pub fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.put_index(key, index),
+            Backend::Remote(remote) => remote.put_index(key, index),
         }
     }
 
-    /// The stored object, for reading; open files are kept.
+    /// The stored object, for reading; open files are kept. The first time a bucket is asked for its length: this waits
+    /// for the answer.
     ///
     /// # Errors
     ///
@@ -116,6 +145,7 @@ impl Storage {
     pub fn open_object(&self, key: &ObjectKey) -> Result<Arc<StoredFile>, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.open_object(key),
+            Backend::Remote(remote) => remote.open_blocking(Name::Object(*key)),
         }
     }
 
@@ -127,6 +157,7 @@ impl Storage {
     pub fn open_index(&self, key: &IndexKey) -> Result<Arc<StoredFile>, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.open_index(key),
+            Backend::Remote(remote) => remote.open_blocking(Name::Index(*key)),
         }
     }
 
@@ -141,14 +172,17 @@ impl Storage {
     ) -> Result<(u64, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
         match &self.backend {
             Backend::Local(local) => local.stream_object(key).await,
+            Backend::Remote(remote) => remote.stream_object(key).await,
         }
     }
 
-    /// Whether objects are taken: `false` after the medium failed to make one durable.
+    /// Whether objects are taken: `false` after the medium failed to make one durable. An upload that fails is its
+    /// object's matter alone.
     #[must_use]
     pub fn takes_objects(&self) -> bool {
         match &self.backend {
             Backend::Local(local) => !local.is_broken(),
+            Backend::Remote(_) => true,
         }
     }
 }

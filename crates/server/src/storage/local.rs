@@ -16,6 +16,7 @@ use quick_cache::sync::Cache;
 use tempfile::NamedTempFile;
 
 use crate::data_dir::DataDir;
+use crate::storage::name::{Name, split};
 use crate::storage::{CompleteObject, StorageError, StoredFile, TempIndex};
 
 #[derive(Debug)]
@@ -31,12 +32,6 @@ pub(super) struct Local {
     broken: AtomicBool,
     /// The store's own lock, where it is not in the data directory.
     _held: Option<Arc<DataDir>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Name {
-    Object(ObjectKey),
-    Index(IndexKey),
 }
 
 /// Files that are kept open between requests; well below the usual limit of 1024 descriptors.
@@ -163,18 +158,12 @@ impl Local {
                 self.open.clear();
                 File::open(&path)
             });
-            let opened = opened.and_then(StoredFile::new).map_err(StorageError::from);
+            let opened = opened.and_then(StoredFile::local).map_err(StorageError::from);
             opened.map(Arc::new).inspect_err(|error| {
                 tracing::error!(object.key = %key, %error, "a stored file cannot be opened");
             })
         })
     }
-}
-
-/// `ab` and `cd…` of a name `abcd…`: 256 folders, which are soon all there, so that hardly an object waits for the entry
-/// of a new one to be on the disk. Names begin with a key's digits.
-fn split(name: &str) -> [&str; 2] {
-    name.split_at_checked(2).unwrap_or((name, "")).into()
 }
 
 fn store_error(error: object_store::Error) -> StorageError {
