@@ -99,7 +99,7 @@ async fn an_upload_with_a_part_that_fails_is_ended_and_not_completed() {
 #[test]
 fn there_are_never_more_parts_than_a_server_takes() {
     assert_eq!(part_len(40 << 20), PART);
-    for len in [64 << 30, (80 << 30) + 1, 5 << 40] {
+    for len in [64u64 << 30, (80 << 30) + 1, 5 << 40] {
         assert!(len.div_ceil(part_len(len)) <= MOST_PARTS, "{len}");
     }
 }
