@@ -68,8 +68,8 @@ impl Storage {
         Ok(Self { backend: Backend::Local(Arc::new(local)) })
     }
 
-    /// The store in a bucket; what is received lies in the data directory until it is uploaded. It is tried once, with a
-    /// few bytes that are written, read and removed. Credentials and endpoint are those of the `AWS_…` variables of
+    /// The store in a bucket; what is received lies in the data directory until it is uploaded. It is tried once, with
+    /// a few bytes that are written, read and removed. Credentials and endpoint are those of the `AWS_…` variables of
     /// `environment`, by the names that Amazon's tools know.
     ///
     /// # Errors

@@ -5,8 +5,8 @@
 //! same key uploaded again is the same bytes, and mends what was damaged.
 //!
 //! An object is received into the data directory's `tmp`, as for the local store, and uploaded from there. An upload
-//! that breaks leaves nothing under its key; parts of it that a crash leaves on the server are never seen, and a rule of
-//! the bucket ("abort incomplete multipart uploads") is what removes them.
+//! that breaks leaves nothing under its key; parts of it that a crash leaves on the server are never seen, and a rule
+//! of the bucket ("abort incomplete multipart uploads") is what removes them.
 
 mod bucket;
 mod chunks;
@@ -64,12 +64,16 @@ impl Remote {
         Ok(NamedTempFile::new_in(&self.tmp)?)
     }
 
-    pub(super) async fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
-        let key = object.key();
-        self.threads.finish(self.upload(Name::Object(key), object.file)).await?;
-        // A reader may hold the length of a damaged twin that was just replaced.
-        self.open.remove(&Name::Object(key));
-        Ok(key)
+    /// Goes on to its end when the caller goes, as a local store does: nobody knows how far the server is.
+    pub(super) async fn put_object(self: &Arc<Self>, object: CompleteObject) -> Result<ObjectKey, StorageError> {
+        let (remote, key) = (Arc::clone(self), object.key());
+        let put = async move {
+            remote.upload(Name::Object(key), object.file).await?;
+            // A reader may hold the length of a damaged twin that was just replaced.
+            remote.open.remove(&Name::Object(key));
+            Ok(key)
+        };
+        self.threads.finish(put).await
     }
 
     pub(super) fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {

@@ -28,6 +28,8 @@ pub(super) struct Bucket {
     place: S3Place,
     /// As the operator knows it, for messages.
     endpoint: String,
+    /// Credentials were given, and the machine is not asked for its own.
+    has_key: bool,
     /// Read ahead for indexers, of all objects together.
     pub(super) chunks: Chunks,
     /// One for each request of a reader that is under way.
@@ -42,14 +44,16 @@ impl Bucket {
         place: &S3Place,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect();
+        let ours = |(name, value): &(String, String)| name.starts_with("AWS_") && !value.is_empty();
+        let environment: Vec<_> = environment.into_iter().filter(ours).collect();
         let client = |times: &Times| client(place, &environment, times).map_err(|error| anyhow!(words(&error)));
         let reader = client(&READING).with_context(|| format!("the settings of {place} are not right"))?;
         let writer = client(&WRITING)?;
         let root = Path::from(place.prefix.as_str());
         let endpoint = endpoint(&environment).map_or_else(|| "Amazon S3".to_owned(), without_user);
         let (reader, writer) = (Arc::new(reader), Arc::new(writer));
-        Ok(Self::with_clients(reader, writer, root, place.clone(), endpoint))
+        let has_key = environment.iter().any(|(name, _)| name == "AWS_ACCESS_KEY_ID");
+        Ok(Self { has_key, ..Self::with_clients(reader, writer, root, place.clone(), endpoint) })
     }
 
     pub(super) fn with_clients(
@@ -60,7 +64,8 @@ impl Bucket {
         endpoint: String,
     ) -> Self {
         let (requests, upload_room) = (Semaphore::new(REQUESTS), Semaphore::new(UPLOAD_ROOM as usize));
-        Self { reader, writer, root, place, endpoint, chunks: Chunks::default(), requests, upload_room }
+        let chunks = Chunks::default();
+        Self { reader, writer, root, place, endpoint, has_key: true, chunks, requests, upload_room }
     }
 
     /// The prefix.
@@ -101,7 +106,7 @@ impl Bucket {
             if bytes.len() as u64 == range.end - range.start {
                 return Ok(bytes);
             }
-            tracing::error!(object.key = %key, size_bytes = bytes.len(), "the store gave fewer bytes than an object has");
+            tracing::error!(object.key = %key, size_bytes = bytes.len(), "the store gave too few bytes");
             Err(io::ErrorKind::UnexpectedEof.into())
         };
         self.patiently(get).await
@@ -124,9 +129,11 @@ impl Bucket {
                 "the credentials are not right or do not allow it: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                     .into()
             }
-            _ => {
-                format!("{endpoint} does not do it: see AWS_ENDPOINT_URL, AWS_REGION and, for http://, AWS_ALLOW_HTTP")
-            }
+            _ if !self.has_key => "there are no credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
+            _ => format!(
+                "{endpoint} does not answer as it should: see AWS_ENDPOINT_URL, AWS_REGION and, for http://, \
+                 AWS_ALLOW_HTTP"
+            ),
         };
         anyhow!("{place} cannot be {what}: {hint} ({})", words(error))
     }

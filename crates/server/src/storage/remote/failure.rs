@@ -1,5 +1,6 @@
 //! What a failure of a remote store means here.
 
+use std::error::Error as _;
 use std::io;
 
 use object_store::Error;
@@ -45,8 +46,17 @@ pub(super) fn words(error: &Error) -> String {
     }
     // Before that stand the method, the URL and the number of tries; after it whatever was answered.
     let tail = text.split_once(" - ").map_or(&*text, |(_, tail)| tail);
-    let head = tail.split('<').next().unwrap_or_default().trim();
-    head.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_WORDS).collect()
+    let head = tail.split('<').next().unwrap_or_default().trim().to_owned();
+    let told = match deepest(error).map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) && !cause.contains('<') => format!("{head}: {cause}"),
+        _ => head,
+    };
+    told.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST_WORDS).collect()
+}
+
+/// The last of the causes, as "connection refused", which those above it leave out.
+fn deepest(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source()).last()
 }
 
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -79,11 +89,21 @@ mod tests {
     #[test]
     fn the_words_hold_the_message_and_not_the_request() {
         let answer = "Error performing PUT http://h/b/k in 3ms - Server returned non-2xx status code: 400 Bad Request: \
-                      <Error><Code>Wrong</Code><Message>the region is another</Message><AWSAccessKeyId>AKIA</AWSAccessKeyId>";
+                      <Error><Code>Wrong</Code><Message>the region is another</Message><AWSAccessKeyId>AKIA<";
         assert_eq!(words(&generic(answer)), "Wrong: the region is another");
         let none = "Error performing GET http://h/b/k in 1s, after 3 retries, max_retries: 3  - HTTP error: connect";
         assert_eq!(words(&generic(none)), "HTTP error: connect");
         assert_eq!(words(&generic("x - y <AWSAccessKeyId>AKIA")), "y");
+    }
+
+    #[test]
+    fn the_words_hold_the_cause_that_lies_deepest() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("HTTP error: error sending request")]
+        struct Sending(#[source] io::Error);
+        let refused = Sending(io::Error::other("connection refused"));
+        let error = Error::Generic { store: "S3", source: Box::new(refused) };
+        assert_eq!(words(&error), "HTTP error: error sending request: connection refused");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl RemoteObject {
 
     /// The whole object, front to back.
     ///
-    /// It is asked for in pieces, so that a reader that is slow holds no connection to the store and two pieces at most.
+    /// It is asked for in pieces, so that a slow reader holds no connection to the store, and two pieces at most.
     pub(super) fn stream(self: &Arc<Self>) -> BoxStream<'static, Result<Bytes, StorageError>> {
         let object = Arc::clone(self);
         let pieces = (0..self.len.div_ceil(CHUNK)).map(move |chunk| object.chunk_range(chunk));
