@@ -176,6 +176,15 @@ impl Storage {
         }
     }
 
+    /// The names of everything that lies where objects lie, in no order; of an object it is its key.
+    #[must_use]
+    pub fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        match &self.backend {
+            Backend::Local(local) => local.object_names(),
+            Backend::Remote(remote) => remote.object_names(),
+        }
+    }
+
     /// Whether objects are taken: `false` after the medium failed to make one durable. An upload that fails is its
     /// object's matter alone.
     #[must_use]

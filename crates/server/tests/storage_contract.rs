@@ -62,6 +62,7 @@ on_each!(
     an_object_is_a_source_of_bytes,
     the_holes_of_a_buffer_are_filled,
     a_range_past_the_end_is_refused,
+    the_names_of_objects_are_listed,
 );
 
 const LIMIT: u64 = 1 << 30;
@@ -174,6 +175,20 @@ async fn a_range_past_the_end_is_refused(storage: &Storage) {
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{range:?}");
     }
     assert_eq!(stored.read(vec![999..1000, 1000..1000]).await.unwrap()[1].len(), 0);
+}
+
+async fn the_names_of_objects_are_listed(storage: &Storage) {
+    assert_eq!(storage.object_names().try_collect::<Vec<_>>().await.unwrap(), Vec::<String>::new());
+    let mut keys = Vec::new();
+    for n in 0..12u8 {
+        let key = put(storage, &[n]).await;
+        storage.put_index(IndexKey { object: key, version: 4 }, storage.new_temp_index().unwrap()).unwrap();
+        keys.push(key.to_string());
+    }
+    let mut names: Vec<_> = storage.object_names().try_collect().await.unwrap();
+    names.sort();
+    keys.sort();
+    assert_eq!(names, keys);
 }
 
 #[tokio::test]

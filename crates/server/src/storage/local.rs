@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use catalog::{IndexKey, ObjectKey};
 use futures_util::stream::{BoxStream, StreamExt as _};
-use object_store::ObjectStoreExt as _;
 use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use quick_cache::sync::Cache;
 use tempfile::NamedTempFile;
 
@@ -90,6 +90,13 @@ impl Local {
         let path = object_store::path::Path::from_iter(split(&name));
         let found = self.streams.get(&path).await.map_err(store_error)?;
         Ok((found.meta.size, found.into_stream().map(|part| part.map_err(store_error)).boxed()))
+    }
+
+    pub(super) fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        let names = self.streams.list(None).map(|found| {
+            Ok(found.map_err(store_error)?.location.parts().map(|part| part.as_ref().to_owned()).collect())
+        });
+        names.boxed()
     }
 
     pub(super) fn is_broken(&self) -> bool {

@@ -21,10 +21,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use catalog::{IndexKey, ObjectKey};
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use object_store::path::Path;
 use quick_cache::sync::Cache;
 use tempfile::NamedTempFile;
+use tokio::sync::mpsc;
 
 use crate::data_dir::DataDir;
 use crate::storage::name::Name;
@@ -45,6 +46,9 @@ pub(super) struct Remote {
 
 /// Opened objects that are kept between requests; each holds its length and its key.
 const OPEN_OBJECTS: usize = 4096;
+
+/// Names that are listed before somebody has taken them.
+const NAMES_AHEAD: usize = 256;
 
 impl Remote {
     /// Opens the store and tries that it can be written, read and cleared.
@@ -102,6 +106,19 @@ impl Remote {
         let (remote, name) = (Arc::clone(self), Name::Object(*key));
         let object = self.threads.run(async move { remote.open_object(name).await }).await?;
         Ok((object.len(), object.stream()))
+    }
+
+    pub(super) fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        let (sender, receiver) = mpsc::channel(NAMES_AHEAD);
+        let bucket = Arc::clone(&self.bucket);
+        self.threads.start(async move { bucket.send_object_names(&sender).await });
+        // The threads are those of the store, which may be gone before its names are.
+        let state = (receiver, Arc::clone(&self.threads));
+        stream::unfold(state, |(mut receiver, threads)| async move {
+            let name = receiver.recv().await?;
+            Some((name, (receiver, threads)))
+        })
+        .boxed()
     }
 
     async fn open_object(&self, name: Name) -> Result<Arc<RemoteObject>, StorageError> {

@@ -8,14 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use catalog::ObjectKey;
+use futures_util::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, RetryConfig};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::chunks::Chunks;
-use super::failure::{of_reading, too_late, words};
+use super::failure::{of_reading, of_store, too_late, words};
 use super::place::S3Place;
+use crate::storage::StorageError;
 
 /// A bucket, seen below a prefix.
 #[derive(Debug)]
@@ -110,6 +112,26 @@ impl Bucket {
             Err(io::ErrorKind::UnexpectedEof.into())
         };
         self.patiently(get).await
+    }
+
+    /// Sends the names of everything that lies where objects lie, until nobody takes them.
+    pub(super) async fn send_object_names(&self, to: &mpsc::Sender<Result<String, StorageError>>) {
+        let objects: Path = self.root.parts().chain(["objects".into()]).collect();
+        let above = objects.parts().count();
+        let mut found = self.reader.list(Some(&objects));
+        while let Some(found) = found.next().await {
+            let name = match found {
+                // What is listed begins with the way to the objects.
+                Ok(found) => Ok(found.location.parts().skip(above).map(|part| part.as_ref().to_owned()).collect()),
+                Err(error) => {
+                    tracing::warn!(error = words(&error), "the store does not list its objects");
+                    Err(of_store(&error).into())
+                }
+            };
+            if to.send(name).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// As many at a time as are allowed, each for as long as a request has patience.

@@ -35,6 +35,11 @@ impl Threads {
         ended.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
 
+    /// Starts work there that nobody waits for.
+    pub(super) fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(work));
+    }
+
     /// Runs the work there, to its end even when the caller goes.
     pub(super) async fn finish<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
     where
