@@ -45,8 +45,11 @@ fi
 
 # The catalog's tests on PostgreSQL: a cluster of our own, unless the caller names a server. Under /tmp, because root
 # hands it to another user, who may not come here.
-postgres=
-cleanup() { [ -z "$postgres" ] || bash scripts/postgres.sh stop "$postgres"; }
+postgres= s3=
+cleanup() {
+  [ -z "$postgres" ] || bash scripts/postgres.sh stop "$postgres"
+  [ -z "$s3" ] || bash scripts/s3.sh stop "$s3"
+}
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -64,6 +67,22 @@ start_postgres() {
   failures+=("PostgreSQL for the tests")
 }
 start_postgres
+
+# The store's tests on S3: a server of our own, unless the caller names one.
+start_s3() {
+  [ -z "${PRECINCT_TEST_S3:-}" ] || return 0
+  say "S3 server for the tests"
+  s3=$(mktemp -u "${TMPDIR:-/tmp}/precinct-s3.XXXXXX")
+  if PRECINCT_TEST_S3=$(bash scripts/s3.sh start "$s3"); then
+    export PRECINCT_TEST_S3
+    return 0
+  fi
+  unset PRECINCT_TEST_S3
+  echo "the S3 server does not start"
+  failed=$((failed + 1))
+  failures+=("S3 server for the tests")
+}
+start_s3
 
 check "format" cargo fmt --all --check
 say "build"

@@ -1,6 +1,7 @@
 //! Everything that the services of one process share, put together once.
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     sync::{
         Arc,
@@ -148,13 +149,21 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// If another process holds the data directory, or a newer program wrote it, or the file system refuses.
+    /// If another process holds the data directory, or a newer program wrote it, or the file system refuses, or the
+    /// bucket does not answer as it must.
     pub(crate) async fn open(settings: &DataSettings) -> anyhow::Result<Self> {
         let data = Arc::new(DataDir::open(&settings.data)?);
-        let storage = match &settings.store {
+        let storage = match (&settings.bucket, &settings.store) {
+            (Some(bucket), _) => {
+                let text =
+                    |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+                Storage::open_s3(&data, bucket, std::env::vars_os().filter_map(text)).await?
+            }
             // Compared as the file system sees it: one that does not exist yet is not the data directory.
-            Some(folder) if folder.canonicalize().ok().as_deref() != Some(data.root()) => Storage::open_folder(folder)
-                .with_context(|| format!("the store {} cannot be used", folder.display()))?,
+            (None, Some(folder)) if folder.canonicalize().ok().as_deref() != Some(data.root()) => {
+                Storage::open_folder(folder)
+                    .with_context(|| format!("the store {} cannot be used", folder.display()))?
+            }
             _ => Storage::open(&data)?,
         };
         let url = match &settings.database {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub use dicom_peer::DicomPeer;
 pub use network::Network;
 
+use crate::storage::S3Place;
 use dicom_peer::ae_title_of;
 
 mod dicom_peer;
@@ -31,7 +32,8 @@ pub struct DataArgs {
     /// better in the environment (PGPASSWORD) or a configuration file [default: sqlite]
     #[arg(long, value_name = "URL", env = "PRECINCT_DATABASE")]
     pub database: Option<String>,
-    /// Store of objects and indexes: a folder [default: the data directory]
+    /// Store of objects and indexes: a folder, or `s3://bucket/prefix` with credentials and endpoint in the variables
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` [default: the data directory]
     #[arg(long, value_name = "URL", env = "PRECINCT_STORE")]
     pub store: Option<String>,
     /// TOML file with any of these settings; its keys are the flag names with `_` for `-`
@@ -125,6 +127,8 @@ pub struct DataSettings {
     pub database: Database,
     /// Folder of objects and indexes if it is not the data directory.
     pub store: Option<PathBuf>,
+    /// Bucket of objects and indexes; there is no folder of them then.
+    pub bucket: Option<S3Place>,
 }
 
 /// Settings of the server, complete and checked.
@@ -219,12 +223,16 @@ impl DataArgs {
         let database = self.database.as_deref().or(file.database.as_deref()).unwrap_or("sqlite");
         let database = database_of(database)?;
         let store = self.store.as_deref().or(file.store.as_deref());
-        let store = match store.map(|store| store.strip_prefix("file://").unwrap_or(store)) {
-            Some(store) if store.contains("://") => bail!("--store takes a folder; other stores are not there yet"),
-            Some("") => bail!("--store takes a folder"),
-            other => other.map(PathBuf::from),
+        let (store, bucket) = match store.map(|store| store.strip_prefix("file://").unwrap_or(store)) {
+            Some(url) if url.starts_with("s3://") => {
+                (None, Some(url.parse::<S3Place>().context("--store takes a folder or s3://bucket/prefix")?))
+            }
+            Some(store) if store.is_empty() || store.contains("://") => {
+                bail!("--store takes a folder or s3://bucket/prefix")
+            }
+            folder => (folder.map(PathBuf::from), None),
         };
-        Ok(DataSettings { data, database, store })
+        Ok(DataSettings { data, database, store, bucket })
     }
 }
 
@@ -347,7 +355,7 @@ mod tests {
     fn defaults_hold_where_nothing_is_said() {
         let settings = settle(ServeArgs::default(), "").unwrap();
         assert_eq!(settings.http, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(settings.data, DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None });
+        assert_eq!(settings.data, DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None, bucket: None });
     }
 
     #[test]
@@ -403,6 +411,11 @@ mod tests {
         for wrong in ["mysql://h/d", "sqlite:", "sqlitefile", "postgres"] {
             assert!(with(wrong, "s").is_err(), "{wrong}");
         }
-        assert!(with("sqlite", "s3://bucket").is_err());
+        let bucket = with("sqlite", "s3://bucket/a/b").unwrap();
+        assert_eq!((bucket.store, bucket.bucket.unwrap().to_string()), (None, "s3://bucket/a/b".to_owned()));
+        for (store, word) in [("s3://ab", "3 to 63"), ("gs://bucket", "s3://"), ("file://", "folder"), ("", "folder")] {
+            let refused = format!("{:#}", with("sqlite", store).unwrap_err());
+            assert!(refused.contains("--store") && refused.contains(word), "{refused}");
+        }
     }
 }

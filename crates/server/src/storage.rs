@@ -5,11 +5,16 @@
 //! before its bytes. A crash leaves at most a file in `tmp` (emptied at the next start) or an object that no row names.
 //!
 //! The local back end does this itself and not through `object_store`, whose `LocalFileSystem` syncs nothing: its `put`
-//! is lost in a power cut. Whole objects are streamed out through `object_store`, whose interface a remote store shares.
+//! is lost in a power cut. Whole objects are streamed out through `object_store`. A bucket of an S3-compatible store is
+//! the other back end: see `remote`.
 
 mod error;
 mod file;
 mod local;
+mod name;
+mod remote;
+mod room;
+mod stored_file;
 mod temp;
 
 use std::path::Path;
@@ -20,11 +25,15 @@ use catalog::{IndexKey, ObjectKey};
 use futures_util::stream::BoxStream;
 
 pub use error::StorageError;
-pub use file::{Hole, StoredFile};
+pub use file::Hole;
+pub use remote::{S3Place, S3PlaceError};
+pub use stored_file::StoredFile;
 pub use temp::{CompleteObject, TempIndex, TempObject};
 
 use crate::data_dir::DataDir;
 use local::Local;
+use name::Name;
+use remote::Remote;
 
 /// The store of objects and indexes; cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,10 +41,11 @@ pub struct Storage {
     backend: Backend,
 }
 
-/// Where the bytes lie. A remote store is another arm.
+/// Where the bytes lie.
 #[derive(Debug, Clone)]
 enum Backend {
     Local(Arc<Local>),
+    Remote(Arc<Remote>),
 }
 
 impl Storage {
@@ -59,6 +69,21 @@ impl Storage {
         Ok(Self { backend: Backend::Local(Arc::new(local)) })
     }
 
+    /// The store in a bucket; what is received lies in the data directory until it is uploaded. It is tried once, with
+    /// a few bytes that are written, read and removed. Credentials and endpoint are those of the `AWS_…` variables of
+    /// `environment`, by the names that Amazon's tools know.
+    ///
+    /// # Errors
+    ///
+    /// If the variables are not right, or the bucket cannot be reached, written or read.
+    pub async fn open_s3(
+        data: &DataDir,
+        place: &S3Place,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { backend: Backend::Remote(Arc::new(Remote::open(data, place, environment).await?)) })
+    }
+
     /// A place for the bytes of a new object, `limit` bytes at most; gone when dropped.
     ///
     /// # Errors
@@ -66,10 +91,14 @@ impl Storage {
     /// - [`StorageError::Full`] if the disk is nearly full.
     /// - Others if the file system refuses.
     pub fn new_temp(&self, limit: u64) -> Result<TempObject, StorageError> {
-        match &self.backend {
-            Backend::Local(local) if local.is_nearly_full() => Err(StorageError::Full),
-            Backend::Local(local) => Ok(TempObject::new(local.temp_file()?, limit)),
+        let file = match &self.backend {
+            Backend::Local(local) => local.temp_file()?,
+            Backend::Remote(remote) => remote.temp_file()?,
+        };
+        if file.path().parent().is_some_and(room::is_nearly_full) {
+            return Err(StorageError::Full);
         }
+        Ok(TempObject::new(file, limit))
     }
 
     /// A place for a new index; gone when dropped. Blocking.
@@ -80,6 +109,7 @@ impl Storage {
     pub fn new_temp_index(&self) -> Result<TempIndex, StorageError> {
         match &self.backend {
             Backend::Local(local) => Ok(TempIndex::new(local.temp_file()?)),
+            Backend::Remote(remote) => Ok(TempIndex::new(remote.temp_file()?)),
         }
     }
 
@@ -96,6 +126,7 @@ impl Storage {
                 let local = Arc::clone(local);
                 blocking(move || local.put_object(object)).await
             }
+            Backend::Remote(remote) => remote.put_object(object).await,
         }
     }
 
@@ -107,10 +138,12 @@ impl Storage {
     pub fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.put_index(key, index),
+            Backend::Remote(remote) => remote.put_index(key, index),
         }
     }
 
-    /// The stored object, for reading; open files are kept.
+    /// The stored object, for reading; open files are kept. The first time a bucket is asked for its length: this waits
+    /// for the answer.
     ///
     /// # Errors
     ///
@@ -118,6 +151,7 @@ impl Storage {
     pub fn open_object(&self, key: &ObjectKey) -> Result<Arc<StoredFile>, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.open_object(key),
+            Backend::Remote(remote) => remote.open_blocking(Name::Object(*key)),
         }
     }
 
@@ -129,6 +163,7 @@ impl Storage {
     pub fn open_index(&self, key: &IndexKey) -> Result<Arc<StoredFile>, StorageError> {
         match &self.backend {
             Backend::Local(local) => local.open_index(key),
+            Backend::Remote(remote) => remote.open_blocking(Name::Index(*key)),
         }
     }
 
@@ -143,6 +178,7 @@ impl Storage {
     ) -> Result<(u64, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
         match &self.backend {
             Backend::Local(local) => local.stream_object(key).await,
+            Backend::Remote(remote) => remote.stream_object(key).await,
         }
     }
 
@@ -151,14 +187,17 @@ impl Storage {
     pub fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
         match &self.backend {
             Backend::Local(local) => local.object_names(),
+            Backend::Remote(remote) => remote.object_names(),
         }
     }
 
-    /// Whether objects are taken: `false` after the medium failed to make one durable.
+    /// Whether objects are taken: `false` after the medium failed to make one durable. An upload that fails is its
+    /// object's matter alone.
     #[must_use]
     pub fn takes_objects(&self) -> bool {
         match &self.backend {
             Backend::Local(local) => !local.is_broken(),
+            Backend::Remote(_) => true,
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The contract of a store: functions over [`Storage`], run on every back end that is built in.
 #![expect(clippy::single_range_in_vec_init, reason = "one range is what is to be read")]
 
+#[path = "storage_contract/s3.rs"]
+mod s3;
+
+use bytes::BytesMut;
 use catalog::{IndexKey, ObjectKey};
 use codestream::ByteSource as _;
 use futures_util::TryStreamExt as _;
 use server::data_dir::DataDir;
-use server::storage::{CompleteObject, Storage, StorageError};
+use server::storage::{CompleteObject, Hole, Storage, StorageError};
 use sha2::{Digest as _, Sha256};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 
 /// Runs every function of the contract on a fresh local folder.
 macro_rules! on_local {
@@ -25,7 +29,29 @@ macro_rules! on_local {
     };
 }
 
-on_local!(
+/// Runs every function of the contract on a fresh bucket, on the threads of a runtime as in a server.
+macro_rules! on_s3 {
+    ($($name:ident),* $(,)?) => {
+        mod on_s3 {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let Some(bucket) = super::s3::TestBucket::fresh().await else { return };
+                    super::$name(&bucket.open().await).await;
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! on_each {
+    ($($name:ident),* $(,)?) => {
+        on_local!($($name),*);
+        on_s3!($($name),*);
+    };
+}
+
+on_each!(
     an_object_comes_back_under_its_digest,
     the_same_bytes_may_come_twice_and_at_the_same_time,
     an_object_over_its_limit_is_refused,
@@ -33,6 +59,10 @@ on_local!(
     an_index_is_stored_beside_its_object,
     a_whole_object_is_streamed,
     an_empty_object_is_an_object,
+    an_object_is_a_source_of_bytes,
+    the_holes_of_a_buffer_are_filled,
+    a_range_past_the_end_is_refused,
+    the_names_of_objects_are_listed,
 );
 
 const LIMIT: u64 = 1 << 30;
@@ -101,6 +131,64 @@ async fn a_whole_object_is_streamed(storage: &Storage) {
 async fn an_empty_object_is_an_object(storage: &Storage) {
     let key = put(storage, b"").await;
     assert_eq!(storage.open_object(&key).unwrap().len(), 0);
+}
+
+async fn an_object_is_a_source_of_bytes(storage: &Storage) {
+    let bytes = sample(2_500_000);
+    let key = put(storage, &bytes).await;
+    let stored = storage.open_object(&key).unwrap();
+    let read = move || {
+        let mut found = vec![0; bytes.len()];
+        stored.read_exact_at(0, &mut found).unwrap();
+        assert!(found == bytes);
+        let mut few = [0; 4];
+        assert_eq!(stored.read_at(2_499_998, &mut few).unwrap(), 2);
+        assert_eq!(few[..2], bytes[2_499_998..]);
+        assert_eq!(stored.read_at(2_500_000, &mut few).unwrap(), 0);
+        assert_eq!(stored.read_blocking(&[7..9, 0..0]).unwrap(), [bytes[7..9].to_vec(), Vec::new()]);
+    };
+    tokio::task::spawn_blocking(read).await.unwrap();
+}
+
+async fn the_holes_of_a_buffer_are_filled(storage: &Storage) {
+    let bytes = sample(300_000);
+    let key = put(storage, &bytes).await;
+    let stored = storage.open_object(&key).unwrap();
+    let holes = [(1..3, 299_998), (4..4, 5), (5..105, 40), (105..200, 100_000)];
+    let holes = holes.map(|(at, offset)| Hole { at, offset });
+    let filled = stored.fill(BytesMut::from(&[9; 201][..]), holes.to_vec()).await.unwrap();
+    let mut expected = vec![9; 201];
+    for hole in holes {
+        let offset = hole.offset as usize;
+        expected[hole.at.clone()].copy_from_slice(&bytes[offset..offset + hole.at.len()]);
+    }
+    assert_eq!(filled, expected);
+    let refused = stored.fill(BytesMut::zeroed(9), vec![Hole { at: 0..9, offset: 299_992 }]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnexpectedEof);
+}
+
+async fn a_range_past_the_end_is_refused(storage: &Storage) {
+    let key = put(storage, &sample(1000)).await;
+    let stored = storage.open_object(&key).unwrap();
+    for range in [0..1001, 1000..1001, u64::MAX - 1..u64::MAX] {
+        let error = stored.read(vec![0..1, range.clone()]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{range:?}");
+    }
+    assert_eq!(stored.read(vec![999..1000, 1000..1000]).await.unwrap()[1].len(), 0);
+}
+
+async fn the_names_of_objects_are_listed(storage: &Storage) {
+    assert_eq!(storage.object_names().try_collect::<Vec<_>>().await.unwrap(), Vec::<String>::new());
+    let mut keys = Vec::new();
+    for n in 0..12u8 {
+        let key = put(storage, &[n]).await;
+        storage.put_index(IndexKey { object: key, version: 4 }, storage.new_temp_index().unwrap()).unwrap();
+        keys.push(key.to_string());
+    }
+    let mut names: Vec<_> = storage.object_names().try_collect().await.unwrap();
+    names.sort();
+    keys.sort();
+    assert_eq!(names, keys);
 }
 
 #[tokio::test]

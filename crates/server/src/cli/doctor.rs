@@ -54,6 +54,7 @@ pub(super) async fn run(doctor: Doctor) -> anyhow::Result<ExitCode> {
         ("settings", Good("they fit together".to_owned())),
         ("data directory", data_directory(&settings.data.data, state)),
         ("disk", disk(&settings.data.data)),
+        ("store", store(&settings.data)),
         ("database", database(&settings.data).await),
         ("http", listening(settings.http, is_running)),
         ("dicom", listening(settings.dicom.address, is_running)),
@@ -118,6 +119,14 @@ fn disk(root: &Path) -> Found {
 fn existing(folder: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(folder).ok()?;
     absolute.ancestors().find(|path| path.is_dir()).map(Path::to_owned)
+}
+
+fn store(settings: &DataSettings) -> Found {
+    match (&settings.bucket, &settings.store) {
+        (Some(bucket), _) => Good(format!("{bucket}; a start tries it with a few bytes, which is not done here")),
+        (None, Some(folder)) => Good(folder.display().to_string()),
+        (None, None) => Good("in the data directory".to_owned()),
+    }
 }
 
 async fn database(settings: &DataSettings) -> Found {

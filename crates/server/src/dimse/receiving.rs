@@ -115,6 +115,7 @@ fn status_of(error: &IngestError) -> Status {
         IngestError::Storage(StorageError::TooLarge { .. }) | IngestError::Catalog(CatalogError::Busy) => {
             Status::OutOfResources
         }
+        IngestError::Storage(error) if error.is_of_the_process() => Status::OutOfResources,
         other => match other.family() {
             Family::Malformed | Family::Unsupported | Family::LimitExceeded => Status::CannotUnderstand,
             _ => Status::ProcessingFailure,
@@ -139,5 +140,7 @@ mod tests {
         assert_eq!(code(CatalogError::Busy.into()), 0xA700);
         assert_eq!(code(CatalogError::Full.into()), 0xA700);
         assert_eq!(code(StorageError::Broken.into()), 0x0110);
+        let out_of_reach = std::io::Error::from(rustix::io::Errno::REMOTEIO);
+        assert_eq!(code(StorageError::Io(out_of_reach).into()), 0xA700, "a remote store may answer again");
     }
 }

@@ -40,12 +40,13 @@ impl StorageError {
         }
     }
 
-    /// Whether it is what this process lacks that was in the way (descriptors, memory, permission): other bytes would
-    /// have fared no better.
+    /// Whether it is what this process lacks that was in the way (descriptors, memory, permission, a remote store that
+    /// answers): other bytes would have fared no better.
     #[must_use]
     pub fn is_of_the_process(&self) -> bool {
         let Self::Io(error) = self else { return false };
-        let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM];
+        let lacks =
+            [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::REMOTEIO, Errno::TIMEDOUT];
         error.raw_os_error().is_some_and(|found| lacks.iter().any(|errno| errno.raw_os_error() == found))
     }
 }
@@ -68,6 +69,7 @@ mod tests {
     fn f8_a_lack_of_descriptors_is_told_from_a_failing_disk() {
         let of = |errno: Errno| StorageError::from(io::Error::from(errno)).is_of_the_process();
         assert!(of(Errno::MFILE) && of(Errno::NFILE) && of(Errno::ACCESS));
+        assert!(of(Errno::REMOTEIO) && of(Errno::TIMEDOUT));
         assert!(!of(Errno::IO) && !of(Errno::NOENT));
     }
 }

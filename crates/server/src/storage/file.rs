@@ -1,4 +1,4 @@
-//! One stored file, open for reading: at once when the page cache has the bytes, aside when it has not.
+//! One file of the local store, open for reading: at once when the page cache has the bytes, aside when it has not.
 
 mod scatter;
 
@@ -14,9 +14,9 @@ use codestream::ByteSource;
 use rustix::io::{Errno, ReadWriteFlags};
 pub use scatter::Hole;
 
-/// A stored object or index, open for reading. Its length is that of the file when it was opened.
+/// A file of the local store. Its length is that of the file when it was opened.
 #[derive(Debug)]
-pub struct StoredFile {
+pub(super) struct LocalFile {
     file: File,
     len: u64,
 }
@@ -30,7 +30,7 @@ const AT_ONCE: u64 = 512 * 1024;
 /// Set once a file system says that it cannot tell whether it would block.
 static CANNOT_TELL: AtomicBool = AtomicBool::new(false);
 
-impl StoredFile {
+impl LocalFile {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
@@ -40,8 +40,8 @@ impl StoredFile {
     ///
     /// # Errors
     ///
-    /// As [`StoredFile::read`].
-    pub fn read_now(&self, ranges: &[Range<u64>]) -> Option<io::Result<Vec<Bytes>>> {
+    /// As [`LocalFile::read`].
+    pub(super) fn read_now(&self, ranges: &[Range<u64>]) -> Option<io::Result<Vec<Bytes>>> {
         let runs = match self.runs(ranges) {
             Ok(runs) => runs,
             Err(error) => return Some(Err(error)),
@@ -59,7 +59,7 @@ impl StoredFile {
     ///
     /// - [`io::ErrorKind::UnexpectedEof`] if a range reaches past the end: the file is shorter than what was indexed.
     /// - Others as the medium says.
-    pub async fn read(self: &Arc<Self>, ranges: Vec<Range<u64>>) -> io::Result<Vec<Bytes>> {
+    pub(super) async fn read(self: &Arc<Self>, ranges: Vec<Range<u64>>) -> io::Result<Vec<Bytes>> {
         if let Some(read) = self.read_now(&ranges) {
             return read;
         }
@@ -67,12 +67,12 @@ impl StoredFile {
         tokio::task::spawn_blocking(move || file.read_blocking(&ranges)).await.map_err(io::Error::other)?
     }
 
-    /// As [`StoredFile::read`], on a thread that may wait.
+    /// As [`LocalFile::read`], on a thread that may wait.
     ///
     /// # Errors
     ///
-    /// As [`StoredFile::read`].
-    pub fn read_blocking(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+    /// As [`LocalFile::read`].
+    pub(super) fn read_blocking(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         let runs = self.runs(ranges)?;
         let read = runs.iter().map(|run| {
             let mut bytes = BytesMut::zeroed(length(run)?);
@@ -122,7 +122,7 @@ impl StoredFile {
     }
 }
 
-impl ByteSource for StoredFile {
+impl ByteSource for LocalFile {
     fn len(&self) -> u64 {
         self.len
     }
@@ -157,11 +157,11 @@ mod tests {
 
     use super::*;
 
-    fn stored(len: usize) -> StoredFile {
+    fn stored(len: usize) -> LocalFile {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
         file.write_all(&bytes).unwrap();
-        StoredFile::new(file).unwrap()
+        LocalFile::new(file).unwrap()
     }
 
     #[test]

@@ -16,6 +16,7 @@ use quick_cache::sync::Cache;
 use tempfile::NamedTempFile;
 
 use crate::data_dir::DataDir;
+use crate::storage::name::{Name, split};
 use crate::storage::{CompleteObject, StorageError, StoredFile, TempIndex};
 
 #[derive(Debug)]
@@ -32,16 +33,6 @@ pub(super) struct Local {
     /// The store's own lock, where it is not in the data directory.
     _held: Option<Arc<DataDir>>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Name {
-    Object(ObjectKey),
-    Index(IndexKey),
-}
-
-/// The share of a disk that is kept free, a twentieth, and how much of a large one in bytes.
-const KEPT_FREE: u64 = 20;
-const MOST_KEPT_FREE: u64 = 16 << 30;
 
 /// Files that are kept open between requests; well below the usual limit of 1024 descriptors.
 const OPEN_FILES: usize = 256;
@@ -65,15 +56,6 @@ impl Local {
     pub(super) fn temp_file(&self) -> Result<NamedTempFile, StorageError> {
         self.check()?;
         Ok(NamedTempFile::new_in(&self.tmp)?)
-    }
-
-    /// Whether so little is free that no new object is begun: the catalog and the indexes of what is there need the rest.
-    pub(super) fn is_nearly_full(&self) -> bool {
-        rustix::fs::statvfs(&self.tmp).is_ok_and(|disk| {
-            let (free, whole) = (disk.f_bavail, disk.f_blocks);
-            let reserve = (whole / KEPT_FREE).min(MOST_KEPT_FREE / disk.f_frsize.max(1));
-            free < reserve
-        })
     }
 
     pub(super) fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
@@ -183,18 +165,12 @@ impl Local {
                 self.open.clear();
                 File::open(&path)
             });
-            let opened = opened.and_then(StoredFile::new).map_err(StorageError::from);
+            let opened = opened.and_then(StoredFile::local).map_err(StorageError::from);
             opened.map(Arc::new).inspect_err(|error| {
                 tracing::error!(object.key = %key, %error, "a stored file cannot be opened");
             })
         })
     }
-}
-
-/// `ab` and `cd…` of a name `abcd…`: 256 folders, which are soon all there, so that hardly an object waits for the entry
-/// of a new one to be on the disk. Names begin with a key's digits.
-fn split(name: &str) -> [&str; 2] {
-    name.split_at_checked(2).unwrap_or((name, "")).into()
 }
 
 fn store_error(error: object_store::Error) -> StorageError {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{AT_ONCE, CANNOT_TELL, GAP, StoredFile};
+use super::{AT_ONCE, CANNOT_TELL, GAP, LocalFile};
 
 /// A place in a buffer and the first byte of the file that belongs there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Hole {
     pub offset: u64,
 }
 
-impl StoredFile {
+impl LocalFile {
     /// Fills the holes of `buffer`, which stand in ascending order and apart.
     ///
     /// # Errors
@@ -30,7 +30,11 @@ impl StoredFile {
     /// - [`io::ErrorKind::UnexpectedEof`] if a hole reaches past the end: the file is shorter than what was indexed.
     /// - [`io::ErrorKind::InvalidInput`] if the holes are not in order or not inside the buffer.
     /// - Others as the medium says.
-    pub async fn fill(self: &Arc<Self>, mut buffer: BytesMut, holes: Vec<Hole>) -> io::Result<BytesMut> {
+    pub(in crate::storage) async fn fill(
+        self: &Arc<Self>,
+        mut buffer: BytesMut,
+        holes: Vec<Hole>,
+    ) -> io::Result<BytesMut> {
         let small = holes.iter().map(|hole| hole.at.len() as u64).sum::<u64>() <= AT_ONCE;
         if small && !CANNOT_TELL.load(Ordering::Relaxed) && self.fill_holes(&mut buffer, &holes, Wait::Never)? {
             return Ok(buffer);
@@ -208,11 +212,11 @@ mod tests {
 
     use super::*;
 
-    fn stored(len: usize) -> StoredFile {
+    fn stored(len: usize) -> LocalFile {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
         file.write_all(&bytes).unwrap();
-        StoredFile::new(file).unwrap()
+        LocalFile::new(file).unwrap()
     }
 
     #[test]
