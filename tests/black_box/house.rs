@@ -45,6 +45,12 @@ impl House {
         Self::launch(TempDir::new().unwrap(), data.to_owned(), &[], variables)
     }
 
+    /// A server with options and with some variables in its environment.
+    pub(crate) fn open_as(folder: TempDir, options: &[&str], variables: &[(&str, &str)]) -> Self {
+        let data = folder.path().join("data");
+        Self::launch(folder, data, options, variables)
+    }
+
     fn launch(folder: TempDir, data: PathBuf, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command()

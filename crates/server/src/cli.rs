@@ -11,6 +11,7 @@ mod describe;
 mod doctor;
 mod fetch;
 mod fsck;
+mod http_client;
 pub mod import;
 mod index;
 mod inspect;

@@ -355,7 +355,10 @@ mod tests {
     fn defaults_hold_where_nothing_is_said() {
         let settings = settle(ServeArgs::default(), "").unwrap();
         assert_eq!(settings.http, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(settings.data, DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None, bucket: None });
+        assert_eq!(
+            settings.data,
+            DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None, bucket: None }
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ struct Channel {
 impl Conversation {
     pub(super) fn new(url: Url, wants_session: bool, trace: Trace) -> anyhow::Result<Self> {
         Ok(Self {
-            exchange: Exchange::new(trace)?,
+            exchange: Exchange::new(trace, url.as_str())?,
             url,
             wants_session,
             channel: None,

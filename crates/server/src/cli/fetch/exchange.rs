@@ -9,6 +9,7 @@ use jpip::client::{DataBinStore, MessageReader, RequestBuilder};
 use reqwest::{StatusCode, Url, header};
 
 use super::trace::Trace;
+use crate::cli::http_client::client_for;
 
 /// What came of a request.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(trace: Trace) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
+    pub(super) fn new(trace: Trace, url: &str) -> anyhow::Result<Self> {
+        let http = client_for(url)
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .build()

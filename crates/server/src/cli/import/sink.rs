@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use crate::app::Stored;
+use crate::cli::http_client::client_for;
 use crate::config::DataSettings;
 use crate::ingest::{Ingest, Ingested, Outcome};
 use crate::storage::{Storage, StorageError};
@@ -111,7 +112,7 @@ impl RemoteSink {
         if !base.starts_with("http://") && !base.starts_with("https://") {
             bail!("--to takes the base URL of a server, as http://127.0.0.1:8080, and not {base}");
         }
-        let client = Client::builder().connect_timeout(CONNECT).build().context("no HTTP client")?;
+        let client = client_for(base).connect_timeout(CONNECT).build().context("no HTTP client")?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
 
