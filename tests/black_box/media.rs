@@ -1,4 +1,5 @@
-//! Faults F2 to F7 and F16: media that fill up, fail, vanish in a power cut, and a catalog that somebody else has locked.
+//! Faults F2 to F7 and F15 to F17: media that fill up, fail, vanish in a power cut, backups made meanwhile, and a catalog that
+//! somebody else has locked or that is damaged.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -246,4 +247,62 @@ fn f6_a_catalog_that_is_locked_refuses_for_the_moment_and_loses_nothing() {
     shell.wait().unwrap();
     assert_eq!(Scu::associate(house.dicom).store("2.25.2", &data_set(&ct("2.25.2", 2))).0, 0);
     check_all_that_is_there(&house);
+}
+
+#[test]
+fn f15_a_backup_made_while_objects_arrive_can_be_restored() {
+    let house = House::open();
+    let acknowledged = Acknowledged::default();
+    let next = Arc::new(AtomicU64::new(1));
+    let sender = {
+        let (acknowledged, next, address) = (Arc::clone(&acknowledged), Arc::clone(&next), house.dicom);
+        std::thread::spawn(move || send_until_it_dies(address, &acknowledged, &next))
+    };
+    house.wait_until("something is stored", |_| acknowledged.lock().unwrap().len() > 20);
+    let promised = acknowledged.lock().unwrap().clone();
+    // As the guide says: the catalog first, because bytes come before rows.
+    let (backup, data) = (TempDir::new().unwrap(), house.data());
+    let catalog = Command::new("python3")
+        .args(["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))"])
+        .args([data.join("catalog.sqlite"), backup.path().join("catalog.sqlite")])
+        .status();
+    assert!(catalog.unwrap().success());
+    for name in ["VERSION", "objects", "index"] {
+        assert!(run(Command::new("cp").arg("-r").arg(data.join(name)).arg(backup.path())), "{name}");
+    }
+    let restored = House::open_on(backup.path(), &[]);
+    for (uid, digest) in &promised {
+        assert_eq!(digest_of(&restored, uid), Some(*digest), "{uid}");
+    }
+    check_all_that_is_there(&restored);
+    drop(house);
+    sender.join().unwrap();
+}
+
+#[test]
+fn f17_a_damaged_catalog_is_told_with_the_way_out_and_made_again_from_the_objects() {
+    let house = House::open();
+    for n in 1..=3 {
+        let uid = format!("2.25.{n}");
+        assert_eq!(Scu::associate(house.dicom).store(&uid, &data_set(&ct(&uid, n))).0, 0);
+    }
+    house.signal("TERM");
+    let (_, folder) = house.wait();
+    let data = folder.path().join("data");
+    let catalog = data.join("catalog.sqlite");
+    let mut bytes = std::fs::read(&catalog).unwrap();
+    bytes[..4096].fill(0xa5);
+    std::fs::write(&catalog, bytes).unwrap();
+    let fsck = |options: &[&str]| {
+        let output = crate::house::run(&[&["fsck", "--data", data.to_str().unwrap()], options].concat());
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (status, words) = fsck(&[]);
+    assert!(status == Some(2) && words.contains("fsck --repair"), "{words}");
+    std::fs::rename(&catalog, data.join("damaged.sqlite")).unwrap();
+    let (status, words) = fsck(&["--repair"]);
+    assert!(status == Some(0) && words.contains("3 put right"), "{words}");
+    let house = House::open_in(folder, &[]);
+    check_all_that_is_there(&house);
+    assert_eq!(house.jpip("target=2.25.3&fsiz=16,16").end, 1);
 }

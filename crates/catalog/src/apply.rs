@@ -121,6 +121,8 @@ async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> R
         [(&key).into(), size.into(), (&object.media_type).into(), state.as_str().into(), reason.as_deref().into()];
     let inserted = connection.execute(query::INSERT_OBJECT, &values).await?;
     match &object.servable {
+        // A new object has no job that would have to go.
+        Servable::Indexed(facts) if inserted > 0 => write_index(connection, &key, facts).await,
         Servable::Indexed(facts) => set_indexed(connection, object.key, facts).await,
         Servable::ToIndex if inserted > 0 => insert_job(connection, &key).await,
         Servable::ToIndex | Servable::Not(_) => Ok(()),
@@ -156,9 +158,15 @@ async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &In
     if connection.optional(query::OBJECT_STATE, &[(&key).into()]).await?.is_none() {
         return Err(CatalogError::NoSuchObject.into());
     }
+    write_index(connection, &key, facts).await?;
+    delete_job(connection, &key).await
+}
+
+/// Adds the row of the index and makes its object servable.
+async fn write_index(connection: &mut Connection<'_>, key: &str, facts: &IndexFacts) -> Result<(), Failure> {
     let size = i64::try_from(facts.size).ok().ok_or_else(|| rows::strange("size"))?;
     let index = [
-        (&key).into(),
+        key.into(),
         facts.version.into(),
         size.into(),
         facts.codestreams.into(),
@@ -168,9 +176,9 @@ async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &In
     ];
     connection.execute(query::UPSERT_INDEX, &index).await?;
     let object =
-        [(&key).into(), (&facts.damage).into(), (&facts.tid).into(), facts.version.into(), (&facts.media_type).into()];
+        [key.into(), (&facts.damage).into(), (&facts.tid).into(), facts.version.into(), (&facts.media_type).into()];
     connection.execute(query::SET_INDEXED, &object).await?;
-    delete_job(connection, &key).await
+    Ok(())
 }
 
 async fn set_unservable(connection: &mut Connection<'_>, key: ObjectKey, reason: &Reason) -> Result<u64, Failure> {

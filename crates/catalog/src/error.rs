@@ -63,6 +63,15 @@ pub enum CatalogError {
         /// What was said about it.
         detail: String,
     },
+    /// The file holds something that no catalog writes.
+    #[error(
+        "the catalog is damaged ({detail}): restore it from a backup, or move it away and run `precinct fsck --repair`, \
+         which makes another from the stored DICOM objects"
+    )]
+    Damaged {
+        /// What the database said.
+        detail: String,
+    },
     /// The database failed otherwise.
     #[error("the catalog failed: {detail}")]
     Database {
@@ -85,6 +94,7 @@ impl CatalogError {
             | Self::Full
             | Self::Busy
             | Self::Broken { .. }
+            | Self::Damaged { .. }
             | Self::Unreachable { .. }
             | Self::Database { .. }
             | Self::Closed => Family::Unavailable,

@@ -77,7 +77,9 @@ impl From<sqlx::Error> for Failure {
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
 const SQLITE_IOERR: u32 = 10;
+const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
+const SQLITE_NOTADB: u32 = 26;
 
 fn of_sqlite(refused: &dyn DatabaseError) -> CatalogError {
     let detail = refused.message().to_owned();
@@ -86,6 +88,7 @@ fn of_sqlite(refused: &dyn DatabaseError) -> CatalogError {
         SQLITE_BUSY | SQLITE_LOCKED => CatalogError::Busy,
         SQLITE_FULL => CatalogError::Full,
         SQLITE_IOERR => CatalogError::Broken { detail },
+        SQLITE_CORRUPT | SQLITE_NOTADB => CatalogError::Damaged { detail },
         _ => CatalogError::Database { detail },
     }
 }

@@ -31,8 +31,12 @@ pub(crate) enum Held {
     Postgres(PgConnection),
 }
 
-/// On PostgreSQL a change that comes second must see what came first when it is applied again.
-const BEGIN: PerDatabase = PerDatabase { sqlite: "BEGIN IMMEDIATE", postgres: "BEGIN ISOLATION LEVEL READ COMMITTED" };
+/// Begins a transaction and its first change: a way to the database and back is worth saving. On PostgreSQL a change that
+/// comes second must see what came first when it is applied again.
+const BEGIN: PerDatabase = PerDatabase {
+    sqlite: "BEGIN IMMEDIATE; SAVEPOINT change",
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SAVEPOINT change",
+};
 const SAVE: &str = "SAVEPOINT change";
 const KEEP: &str = "RELEASE SAVEPOINT change";
 const TAKE_BACK: &str = "ROLLBACK TO SAVEPOINT change; RELEASE SAVEPOINT change";
@@ -108,11 +112,21 @@ async fn try_group(
 ) -> Result<Vec<Result<Answer, CatalogError>>, Failure> {
     connection.control(connection.text_of(&BEGIN)).await?;
     let mut outcomes = Vec::with_capacity(changes.len());
-    for change in changes {
+    for (position, change) in changes.iter().enumerate() {
+        if position > 0 {
+            connection.control(SAVE).await?;
+        }
         let outcome = match apply_saved(connection, change).await {
-            Err(Failure { remedy: Remedy::ApplyAgain, .. }) => apply_saved(connection, change).await,
+            Err(Failure { remedy: Remedy::ApplyAgain, .. }) => {
+                connection.control(SAVE).await?;
+                apply_saved(connection, change).await
+            }
             outcome => outcome,
         };
+        // The commit keeps the last one.
+        if outcome.is_ok() && position + 1 < changes.len() {
+            connection.control(KEEP).await?;
+        }
         match outcome {
             Err(failure) if ends_the_transaction(&failure) => return Err(failure),
             outcome => outcomes.push(outcome.map_err(CatalogError::from)),
@@ -123,14 +137,13 @@ async fn try_group(
     Ok(outcomes)
 }
 
-/// One that fails leaves no trace and does not take the others with it.
+/// Applies a change behind a savepoint: one that fails leaves no trace and does not take the others with it.
 async fn apply_saved(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
-    connection.control(SAVE).await?;
     let outcome = apply(connection, change).await;
-    match &outcome {
-        Ok(_) => connection.control(KEEP).await?,
-        Err(failure) if ends_the_transaction(failure) => {}
-        Err(_) => connection.control(TAKE_BACK).await?,
+    if let Err(failure) = &outcome
+        && !ends_the_transaction(failure)
+    {
+        connection.control(TAKE_BACK).await?;
     }
     outcome
 }
