@@ -86,7 +86,7 @@ fn run(command: &mut Command) -> bool {
 #[test]
 fn f2_a_power_cut_takes_nothing_that_was_acknowledged() {
     let cuts = if std::env::var_os("PRECINCT_SOAK").is_some() { 100 } else { 10 };
-    let Some(disk) = LoopDisk::new(if cuts > 10 { 2048 } else { 256 }) else { return };
+    let Some(disk) = LoopDisk::new(if cuts > 10 { 512 } else { 256 }) else { return };
     let house = House::open_on(&disk.data(), &[]);
     let acknowledged = Acknowledged::default();
     let next = Arc::new(AtomicU64::new(1));
