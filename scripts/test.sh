@@ -43,46 +43,35 @@ if [ ! -d "$PRECINCT_TESTDATA" ]; then
   fi
 fi
 
-# The catalog's tests on PostgreSQL: a cluster of our own, unless the caller names a server. Under /tmp, because root
-# hands it to another user, who may not come here.
-postgres= s3=
+# The servers that tests of the catalog and of the store want: our own, unless the caller names some. Under /tmp, because
+# root hands PostgreSQL to another user, who may not come here.
+running=()
 cleanup() {
-  [ -z "$postgres" ] || bash scripts/postgres.sh stop "$postgres"
-  [ -z "$s3" ] || bash scripts/s3.sh stop "$s3"
+  local one
+  for one in "${running[@]:-}"; do
+    [ -z "$one" ] || bash "scripts/${one%%:*}.sh" stop "${one#*:}"
+  done
 }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-start_postgres() {
-  [ -z "${PRECINCT_TEST_POSTGRES:-}" ] || return 0
-  say "PostgreSQL for the tests"
-  postgres=$(mktemp -u "${TMPDIR:-/tmp}/precinct-postgres.XXXXXX")
-  if PRECINCT_TEST_POSTGRES=$(bash scripts/postgres.sh start "$postgres"); then
-    export PRECINCT_TEST_POSTGRES
+# start VARIABLE SCRIPT NAME: starts the server of scripts/SCRIPT.sh and says in VARIABLE where it is.
+start() {
+  local folder address
+  [ -z "${!1:-}" ] || return 0
+  say "$3 for the tests"
+  folder=$(mktemp -u "${TMPDIR:-/tmp}/precinct-$2.XXXXXX")
+  running+=("$2:$folder")
+  if address=$(bash "scripts/$2.sh" start "$folder"); then
+    export "$1=$address"
     return 0
   fi
-  unset PRECINCT_TEST_POSTGRES
-  echo "PostgreSQL does not start"
+  echo "$3 does not start"
   failed=$((failed + 1))
-  failures+=("PostgreSQL for the tests")
+  failures+=("$3 for the tests")
 }
-start_postgres
-
-# The store's tests on S3: a server of our own, unless the caller names one.
-start_s3() {
-  [ -z "${PRECINCT_TEST_S3:-}" ] || return 0
-  say "S3 server for the tests"
-  s3=$(mktemp -u "${TMPDIR:-/tmp}/precinct-s3.XXXXXX")
-  if PRECINCT_TEST_S3=$(bash scripts/s3.sh start "$s3"); then
-    export PRECINCT_TEST_S3
-    return 0
-  fi
-  unset PRECINCT_TEST_S3
-  echo "the S3 server does not start"
-  failed=$((failed + 1))
-  failures+=("S3 server for the tests")
-}
-start_s3
+start PRECINCT_TEST_POSTGRES postgres PostgreSQL
+start PRECINCT_TEST_S3 s3 "S3 server"
 
 check "format" cargo fmt --all --check
 say "build"

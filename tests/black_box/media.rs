@@ -96,6 +96,7 @@ fn f2_a_power_cut_takes_nothing_that_was_acknowledged() {
             std::thread::spawn(move || send_until_it_dies(address, &acknowledged, &next))
         })
         .collect();
+    house.wait_until("something is stored", |_| !acknowledged.lock().unwrap().is_empty());
     let mut least = 0;
     for cut in 0..cuts {
         std::thread::sleep(Duration::from_micros(30_000 + cut * 7919 % 50_000));
@@ -104,10 +105,14 @@ fn f2_a_power_cut_takes_nothing_that_was_acknowledged() {
         let promised = acknowledged.lock().unwrap().clone();
         let after = disk.after_a_power_cut();
         let survivor = House::open_on(&after.data(), &[]);
-        for (uid, digest) in &promised {
+        // At risk is what was just promised; what earlier cuts have shown is looked at again ten times in all.
+        let looks_at_all = cut % (cuts / 10) == 0 || cut + 1 == cuts;
+        for (uid, digest) in &promised[if looks_at_all { 0 } else { least }..] {
             assert_eq!(digest_of(&survivor, uid), Some(*digest), "cut {cut}: {uid} was acknowledged");
         }
-        check_all_that_is_there(&survivor);
+        if looks_at_all {
+            check_all_that_is_there(&survivor);
+        }
         assert!(promised.len() > least, "cut {cut}: something went on");
         least = promised.len();
         drop(survivor);
@@ -172,40 +177,113 @@ fn f7_a_read_only_file_system_is_refused_at_start_with_words() {
     assert!(!output.status.success() && words.contains("Read-only") && words.contains("data"), "{words}");
 }
 
-/// A library that makes fsync fail with EIO while the file that `FAIL_FSYNC` names exists.
-fn failing_fsync(folder: &Path) -> PathBuf {
-    const SOURCE: &str = r#"
-        #define _GNU_SOURCE
-        #include <dlfcn.h>
-        #include <errno.h>
-        #include <stdlib.h>
-        #include <unistd.h>
-        static int fails(void) {
-            const char *trigger = getenv("FAIL_FSYNC");
-            if (trigger && access(trigger, F_OK) == 0) { errno = EIO; return 1; }
-            return 0;
-        }
-        int fsync(int fd) {
-            int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-            return fails() ? -1 : real(fd);
-        }
-        int fdatasync(int fd) {
-            int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-            return fails() ? -1 : real(fd);
-        }
-    "#;
-    let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
-    std::fs::write(&source, SOURCE).unwrap();
+/// A library for `LD_PRELOAD`, made from C.
+fn library(folder: &Path, source: &str) -> PathBuf {
+    let (code, library) = (folder.join("shim.c"), folder.join("shim.so"));
+    std::fs::write(&code, source).unwrap();
     let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&code).arg("-ldl").status();
     assert!(built.unwrap().success());
     library
+}
+
+/// Makes fsync fail with EIO while the file that `FAIL_FSYNC` names exists.
+const FAILING_FSYNC: &str = r#"
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <errno.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static int fails(void) {
+        const char *trigger = getenv("FAIL_FSYNC");
+        if (trigger && access(trigger, F_OK) == 0) { errno = EIO; return 1; }
+        return 0;
+    }
+    int fsync(int fd) {
+        int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+        return fails() ? -1 : real(fd);
+    }
+    int fdatasync(int fd) {
+        int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+        return fails() ? -1 : real(fd);
+    }
+"#;
+
+/// Puts the clock on the wall, and no other, forward by as many seconds as the file that `CLOCK_SHIFT` names says.
+const SHIFTED_CLOCK: &str = r#"
+    #define _GNU_SOURCE
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/syscall.h>
+    #include <time.h>
+    #include <unistd.h>
+    int clock_gettime(clockid_t clock, struct timespec *now) {
+        int status = (int)syscall(SYS_clock_gettime, clock, now);
+        const char *name = getenv("CLOCK_SHIFT");
+        FILE *file = clock == CLOCK_REALTIME && name ? fopen(name, "r") : NULL;
+        long shift = 0;
+        if (file) {
+            if (fscanf(file, "%ld", &shift) == 1) now->tv_sec += shift;
+            fclose(file);
+        }
+        return status;
+    }
+"#;
+
+#[test]
+fn f4_an_object_that_cannot_be_read_fails_alone() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let house = House::open_on(&data, &[]);
+    let store = |house: &House, n: u64| {
+        let uid = format!("2.25.{n}");
+        Scu::associate(house.dicom).store(&uid, &data_set(&ct(&uid, n))).0
+    };
+    assert_eq!(store(&house, 1), 0);
+    let folders = std::fs::read_dir(data.join("objects")).unwrap().map(|folder| folder.unwrap().path());
+    let objects = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|object| object.unwrap().path()));
+    let [object] = objects.collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(store(&house, 2), 0);
+    drop(house);
+    // It opens, it has a length, and every read of it fails.
+    std::fs::remove_file(&object).unwrap();
+    std::fs::create_dir(&object).unwrap();
+    let house = House::open_on(&data, &[]);
+    for path in ["/jpip?target=2.25.1&fsiz=16,16", "/api/v1/instances/2.25.1/file"] {
+        let status = house.get(path).status;
+        assert!(matches!(status, 500 | 503), "{path}: {status}");
+    }
+    assert_eq!(house.jpip("target=2.25.2&fsiz=16,16").end, 1);
+    assert_eq!(store(&house, 3), 0);
+}
+
+#[test]
+fn f10_a_clock_that_jumps_by_a_day_ends_no_session_and_refuses_no_object() {
+    let folder = TempDir::new().unwrap();
+    let (library, shift) = (library(folder.path(), SHIFTED_CLOCK), folder.path().join("shift"));
+    let variables = [("LD_PRELOAD", library.to_str().unwrap()), ("CLOCK_SHIFT", shift.to_str().unwrap())];
+    let house = House::open_on(&folder.path().join("data"), &variables);
+    let mut scu = Scu::associate(house.dicom);
+    assert_eq!(scu.store("2.25.1", &data_set(&ct("2.25.1", 1))).0, 0);
+    let opened = house.get("/jpip?target=2.25.1&fsiz=16,16&cnew=http");
+    let channel = opened.header("JPIP-cnew").unwrap().split(&[',', '=']).nth(1).unwrap().to_owned();
+    for (n, seconds) in [(2, 86_400), (3, -86_400), (4, 0)] {
+        std::fs::write(&shift, seconds.to_string()).unwrap();
+        let answer = house.get(&format!("/jpip?cid={channel}&fsiz=16,16"));
+        assert_eq!(answer.status, 200, "{seconds}: {}", answer.text());
+        let uid = format!("2.25.{n}");
+        assert_eq!(scu.store(&uid, &data_set(&ct(&uid, n))).0, 0, "{seconds}");
+        assert_eq!(house.jpip(&format!("target={uid}&fsiz=16,16")).end, 1, "{seconds}");
+    }
+    let day_of = |answer: &crate::house::Answer| answer.header("Date").map(str::to_owned);
+    std::fs::write(&shift, "86400").unwrap();
+    house.wait_until("the server sees the other day", |house| day_of(&house.get("/healthz")) != day_of(&opened));
 }
 
 #[test]
 fn f5_after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
     let folder = TempDir::new().unwrap();
-    let (library, trigger) = (failing_fsync(folder.path()), folder.path().join("trigger"));
+    let (library, trigger) = (library(folder.path(), FAILING_FSYNC), folder.path().join("trigger"));
     let variables = [("LD_PRELOAD", library.to_str().unwrap()), ("FAIL_FSYNC", trigger.to_str().unwrap())];
     let data = folder.path().join("data");
     let house = House::open_on(&data, &variables);

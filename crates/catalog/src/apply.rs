@@ -10,6 +10,18 @@ use crate::model::{
 };
 use crate::{query, rows};
 
+/// Makes one change in the way that takes fewest steps if all that it adds is new, and fails with
+/// [`ApplyAgain`](crate::failure::Remedy::ApplyAgain) if not; what it did before it failed is the caller's to roll back.
+pub(crate) async fn apply_as_new(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
+    if let Change::CommitInstance { object, instance, now } = change
+        && let Servable::Indexed(facts) = &object.servable
+    {
+        insert_indexed_instance(connection, object, facts, instance, *now).await?;
+        return Ok(Answer::Instance(InstanceOutcome::Inserted));
+    }
+    apply(connection, change).await
+}
+
 /// Makes one change; what it did before it failed is the caller's to roll back.
 pub(crate) async fn apply(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
     match change {
@@ -58,8 +70,41 @@ async fn commit_instance(
     }
     insert_object(connection, object).await?;
     let serial = insert_target(connection, &instance.sop_instance_uid, TargetKind::Instance, object.key, now).await?;
-    let values = [
-        serial.into(),
+    let mut values = vec![serial.into()];
+    values.extend(values_of(instance));
+    connection.execute(query::INSERT_INSTANCE, &values).await?;
+    Ok(InstanceOutcome::Inserted)
+}
+
+async fn insert_indexed_instance(
+    connection: &mut Connection<'_>,
+    object: &NewObject,
+    facts: &IndexFacts,
+    instance: &NewInstance,
+    now: i64,
+) -> Result<(), Failure> {
+    let key = object.key.to_string();
+    let mut values: Vec<Value<'_>> = vec![
+        (&key).into(),
+        size_in_bytes(object.size)?.into(),
+        facts.media_type.as_ref().unwrap_or(&object.media_type).into(),
+        (&facts.damage).into(),
+        (&facts.tid).into(),
+        facts.version.into(),
+        size_in_bytes(facts.size)?.into(),
+        facts.codestreams.into(),
+        facts.width.into(),
+        facts.height.into(),
+        (&facts.presentation).into(),
+        now.into(),
+    ];
+    values.extend(values_of(instance));
+    connection.execute(connection.text_of(&query::INSERT_INDEXED_INSTANCE), &values).await.map(drop)
+}
+
+/// What the row of an instance holds beside its serial.
+fn values_of(instance: &NewInstance) -> [Value<'_>; 12] {
+    [
         (&instance.sop_instance_uid).into(),
         (&instance.series_instance_uid).into(),
         (&instance.study_instance_uid).into(),
@@ -72,9 +117,11 @@ async fn commit_instance(
         instance.columns.into(),
         instance.number_of_frames.into(),
         (&instance.attributes).into(),
-    ];
-    connection.execute(query::INSERT_INSTANCE, &values).await?;
-    Ok(InstanceOutcome::Inserted)
+    ]
+}
+
+fn size_in_bytes(size: u64) -> Result<i64, CatalogError> {
+    i64::try_from(size).ok().ok_or_else(|| rows::strange("size"))
 }
 
 async fn commit_file(
@@ -116,7 +163,7 @@ async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> R
         Servable::Not(reason) => (State::Unservable, Some(reason.to_string())),
     };
     let key = object.key.to_string();
-    let size = i64::try_from(object.size).ok().ok_or_else(|| rows::strange("size"))?;
+    let size = size_in_bytes(object.size)?;
     let values =
         [(&key).into(), size.into(), (&object.media_type).into(), state.as_str().into(), reason.as_deref().into()];
     let inserted = connection.execute(query::INSERT_OBJECT, &values).await?;
@@ -164,7 +211,7 @@ async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &In
 
 /// Adds the row of the index and makes its object servable.
 async fn write_index(connection: &mut Connection<'_>, key: &str, facts: &IndexFacts) -> Result<(), Failure> {
-    let size = i64::try_from(facts.size).ok().ok_or_else(|| rows::strange("size"))?;
+    let size = size_in_bytes(facts.size)?;
     let index = [
         key.into(),
         facts.version.into(),

@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 pub(crate) enum Remedy {
     /// Nothing that is known here.
     None,
-    /// Another node was first to write a unique value: applied again, the change sees that node's row.
+    /// A unique value is there already: applied again, the change looks at its row.
     ApplyAgain,
     /// The server gave this transaction up for another one's sake.
     BeginAgain,
@@ -62,7 +62,7 @@ impl From<sqlx::Error> for Failure {
         match &error {
             sqlx::Error::Database(refused) => match refused.try_downcast_ref::<PgDatabaseError>() {
                 Some(refused) => of_postgres(refused.code(), refused.message()),
-                None => of_sqlite(refused.as_ref()).into(),
+                None => of_sqlite(refused.as_ref()),
             },
             // Only a connection over a socket fails in these ways.
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::lost(error.to_string()),
@@ -80,17 +80,22 @@ const SQLITE_IOERR: u32 = 10;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_NOTADB: u32 = 26;
+/// And two extended ones.
+const SQLITE_CONSTRAINT_PRIMARYKEY: u32 = 1555;
+const SQLITE_CONSTRAINT_UNIQUE: u32 = 2067;
 
-fn of_sqlite(refused: &dyn DatabaseError) -> CatalogError {
+fn of_sqlite(refused: &dyn DatabaseError) -> Failure {
     let detail = refused.message().to_owned();
     let code = refused.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
-    match code & 0xff {
+    let error = match code & 0xff {
         SQLITE_BUSY | SQLITE_LOCKED => CatalogError::Busy,
         SQLITE_FULL => CatalogError::Full,
         SQLITE_IOERR => CatalogError::Broken { detail },
         SQLITE_CORRUPT | SQLITE_NOTADB => CatalogError::Damaged { detail },
         _ => CatalogError::Database { detail },
-    }
+    };
+    let is_there = matches!(code, SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY);
+    Failure { error, remedy: if is_there { Remedy::ApplyAgain } else { Remedy::None } }
 }
 
 /// By SQLSTATE: five letters and digits, of which the first two are the class.

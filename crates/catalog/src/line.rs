@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 
-use crate::apply::apply;
+use crate::apply::{apply, apply_as_new};
 use crate::change::{Answer, Change};
 use crate::connection::{Connection, patiently};
 use crate::error::CatalogError;
@@ -37,10 +37,13 @@ const BEGIN: PerDatabase = PerDatabase {
     sqlite: "BEGIN IMMEDIATE; SAVEPOINT change",
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SAVEPOINT change",
 };
-const SAVE: &str = "SAVEPOINT change";
-const KEEP: &str = "RELEASE SAVEPOINT change";
-const TAKE_BACK: &str = "ROLLBACK TO SAVEPOINT change; RELEASE SAVEPOINT change";
+/// Between two changes; after one that was taken back, its savepoint is still there.
+const NEXT: &str = "RELEASE SAVEPOINT change; SAVEPOINT change";
+const TAKE_BACK: &str = "ROLLBACK TO SAVEPOINT change";
 const COMMIT: &str = "COMMIT";
+
+/// How often a change is applied: as new, and twice after a look at what there is, which another node may outdate once.
+const APPLICATIONS: u32 = 3;
 
 impl Line {
     /// A line that begins with `held`; others are made to `address`.
@@ -114,20 +117,9 @@ async fn try_group(
     let mut outcomes = Vec::with_capacity(changes.len());
     for (position, change) in changes.iter().enumerate() {
         if position > 0 {
-            connection.control(SAVE).await?;
+            connection.control(NEXT).await?;
         }
-        let outcome = match apply_saved(connection, change).await {
-            Err(Failure { remedy: Remedy::ApplyAgain, .. }) => {
-                connection.control(SAVE).await?;
-                apply_saved(connection, change).await
-            }
-            outcome => outcome,
-        };
-        // The commit keeps the last one.
-        if outcome.is_ok() && position + 1 < changes.len() {
-            connection.control(KEEP).await?;
-        }
-        match outcome {
+        match apply_saved(connection, change).await {
             Err(failure) if ends_the_transaction(&failure) => return Err(failure),
             outcome => outcomes.push(outcome.map_err(CatalogError::from)),
         }
@@ -139,13 +131,23 @@ async fn try_group(
 
 /// Applies a change behind a savepoint: one that fails leaves no trace and does not take the others with it.
 async fn apply_saved(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
-    let outcome = apply(connection, change).await;
-    if let Err(failure) = &outcome
-        && !ends_the_transaction(failure)
-    {
-        connection.control(TAKE_BACK).await?;
+    let mut applied = 0;
+    loop {
+        let outcome = match applied {
+            0 => apply_as_new(connection, change).await,
+            _ => apply(connection, change).await,
+        };
+        applied += 1;
+        match outcome {
+            Err(failure) if !ends_the_transaction(&failure) => {
+                connection.control(TAKE_BACK).await?;
+                if failure.remedy != Remedy::ApplyAgain || applied == APPLICATIONS {
+                    return Err(failure);
+                }
+            }
+            outcome => return outcome,
+        }
     }
-    outcome
 }
 
 /// A full or failing medium may have ended the whole transaction by itself: so does this.

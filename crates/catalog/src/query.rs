@@ -45,6 +45,34 @@ pub(crate) const INSERT_INSTANCE: &str = "
         attributes)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
+/// Adds an instance whose object, index and target are new as well, in one way to the database and back; where any of
+/// them is there already, a unique key refuses all of it.
+pub(crate) const INSERT_INDEXED_INSTANCE: PerDatabase = PerDatabase {
+    sqlite: "
+    INSERT INTO objects (key, size, media_type, state, reason, tid, index_version)
+    VALUES ($1, $2, $3, 'indexed', $4, $5, $6);
+    INSERT INTO indexes (object_key, version, size, codestreams, width, height, presentation)
+    VALUES ($1, $6, $7, $8, $9, $10, $11);
+    INSERT INTO targets (target, kind, object_key, arrived_at) VALUES ($13, 'instance', $1, $12);
+    INSERT INTO instances (serial, sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid,
+        transfer_syntax_uid, modality, patient_id, instance_number, image_rows, image_columns, number_of_frames,
+        attributes)
+    VALUES (last_insert_rowid(), $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
+    postgres: "
+    WITH new_object AS (
+        INSERT INTO objects (key, size, media_type, state, reason, tid, index_version)
+        VALUES ($1, $2, $3, 'indexed', $4, $5, $6)),
+    new_index AS (
+        INSERT INTO indexes (object_key, version, size, codestreams, width, height, presentation)
+        VALUES ($1, $6, $7, $8, $9, $10, $11)),
+    new_target AS (
+        INSERT INTO targets (target, kind, object_key, arrived_at) VALUES ($13, 'instance', $1, $12) RETURNING serial)
+    INSERT INTO instances (serial, sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid,
+        transfer_syntax_uid, modality, patient_id, instance_number, image_rows, image_columns, number_of_frames,
+        attributes)
+    SELECT serial, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 FROM new_target",
+};
+
 /// What a name points to.
 pub(crate) const POINTS_TO: &str = "SELECT kind, object_key FROM targets WHERE target = $1";
 

@@ -35,7 +35,10 @@ pub(crate) async fn open(path: &Path) -> Result<(Readers, Writer), CatalogError>
     let mut connection = options.connect().await?;
     schema::bring_up_to_date(&mut connection, path, &schema::MIGRATIONS).await?;
     let options = options.create_if_missing(false);
-    let writer = Writer::start(Line::new(Held::Sqlite(connection), Address::Sqlite(options.clone())));
+    // What a savepoint notes would otherwise go to a file of its own for every transaction.
+    let to_write = options.clone().pragma("temp_store", "memory");
+    sqlx::raw_sql("PRAGMA temp_store = memory").execute(&mut connection).await?;
+    let writer = Writer::start(Line::new(Held::Sqlite(connection), Address::Sqlite(to_write)));
     let readers = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(READERS)

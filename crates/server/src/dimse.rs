@@ -35,11 +35,15 @@ struct Patience {
 
 const PATIENCE: Patience = Patience { read: Duration::from_secs(30), write: Duration::from_secs(30) };
 
+/// Peers that are told at the same time that there is no place for them.
+const REJECTIONS: usize = 64;
+
 /// Accepts associations until `drain` is cancelled, then lets messages that have begun be answered; returns when all
 /// associations have ended.
 pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: CancellationToken) {
     let settings = app.settings().dicom.clone();
     let places = Arc::new(Semaphore::new(settings.max_associations));
+    let rejections = Arc::new(Semaphore::new(REJECTIONS));
     let associations = TaskTracker::new();
     while let Some((tcp, address)) = accept(&listener, &drain).await {
         let refused = &app.metrics().associations_refused;
@@ -51,7 +55,13 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             refused.increment(1);
             tracing::warn!(peer.address = %address, limit = settings.max_associations, "too many associations");
-            associations.spawn(reject_for_now(tcp));
+            // Of a flood of them some hear why, the others are closed.
+            if let Ok(turn) = Arc::clone(&rejections).try_acquire_owned() {
+                associations.spawn(async move {
+                    reject_for_now(tcp).await;
+                    drop(turn);
+                });
+            }
             continue;
         };
         let counted = Counted::new(&app.metrics().associations);

@@ -161,7 +161,9 @@ fn check_object(storage: &Storage, row: &ObjectRow) -> Result<Option<String>, Fs
     let object = match storage.open_object(&row.key) {
         Ok(object) => object,
         Err(StorageError::Missing) => return Ok(Some("its bytes are missing".to_owned())),
-        Err(error) => return Err(error.into()),
+        // What is wrong with the process or the whole store is no finding about this object.
+        Err(error) if error.is_of_the_process() => return Err(error.into()),
+        Err(error) => return Ok(Some(format!("it cannot be opened: {error}"))),
     };
     if object.len() != row.size {
         return Ok(Some(format!("it has {} bytes and should have {}", object.len(), row.size)));
@@ -187,7 +189,8 @@ fn check_index(storage: &Storage, row: &ObjectRow) -> Result<Index, FsckError> {
     let stored = match storage.open_index(&served.key) {
         Ok(stored) => stored,
         Err(StorageError::Missing) => return Ok(Index::Wrong("its index is missing")),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.is_of_the_process() => return Err(error.into()),
+        Err(_) => return Ok(Index::Wrong("its index cannot be opened")),
     };
     let made = match index_stored(storage, row.key) {
         Ok(made) => made,

@@ -14,9 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use catalog::{Catalog, FileOutcome, IndexFacts, InstanceOutcome, NewInstance, NewObject, ObjectKey, Servable};
+use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, ObjectKey, Servable, TargetRow};
 use codestream::ByteSource as _;
 use dicom_bridge::{Attributes, ScanLimits, ScannedObject};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 pub use error::IngestError;
@@ -89,13 +90,16 @@ const READERS: usize = 4;
 
 /// What reading an object through found.
 enum Found {
-    /// The index of a small object comes along, so that it is servable from the transaction on that makes it known.
-    Dicom {
-        instance: Box<NewInstance>,
-        servable: Servable,
-        index: Option<Box<NewIndex>>,
-    },
+    Dicom(Box<FoundInstance>),
     File(Box<NewIndex>),
+}
+
+/// A DICOM object that was found. The index of a small one comes along, so that it is servable from the transaction on
+/// that makes it known.
+struct FoundInstance {
+    instance: NewInstance,
+    servable: Servable,
+    index: Option<NewIndex>,
 }
 
 /// Objects up to this size in bytes are indexed while their sender waits: it takes a few milliseconds and saves two
@@ -142,39 +146,34 @@ impl Ingest {
     ) -> Result<Ingested, IngestError> {
         // Never closed: an error cannot be.
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let ingest = self.clone();
-        let work = tokio::spawn(async move {
+        let (ingest, runtime) = (self.clone(), Handle::current());
+        // All of it on one thread: what is only ever done one step after the other gains nothing from being handed on.
+        let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let ingested = ingest.take(temp, announced).await?;
+            let ingested = ingest.take(&runtime, temp, announced)?;
             known();
             Ok(ingested)
         });
         work.await?
     }
 
-    async fn take(&self, temp: TempObject, announced: Announced) -> Result<Ingested, IngestError> {
-        let (storage, wanted, limit) = (self.storage.clone(), announced.clone(), self.index_at_once);
-        let reader = Arc::clone(&self.readers).acquire_owned().await;
-        let read = tokio::task::spawn_blocking(move || {
-            let _reader = reader;
-            read_through(&storage, temp, &wanted, limit)
-        });
-        let (object, found) = read.await??;
+    /// Blocking; the catalog is waited for through `runtime`.
+    fn take(&self, runtime: &Handle, temp: TempObject, announced: Announced) -> Result<Ingested, IngestError> {
+        let reader = runtime.block_on(self.readers.acquire());
+        let (object, found) = read_through(&self.storage, temp, &announced, self.index_at_once)?;
+        drop(reader);
         match (found, announced) {
-            (Found::Dicom { instance, servable, index }, _) => {
-                self.take_instance(object, *instance, servable, index).await
-            }
-            (Found::File(index), Announced::Name(Some(name))) => self.take_file(object, *index, &name).await,
+            (Found::Dicom(found), _) => self.take_instance(runtime, object, *found),
+            (Found::File(index), Announced::Name(Some(name))) => self.take_file(runtime, object, *index, &name),
             (Found::File(_), _) => Err(NameError::Missing.into()),
         }
     }
 
-    async fn take_instance(
+    fn take_instance(
         &self,
+        runtime: &Handle,
         object: CompleteObject,
-        instance: NewInstance,
-        servable: Servable,
-        index: Option<Box<NewIndex>>,
+        FoundInstance { instance, servable, index }: FoundInstance,
     ) -> Result<Ingested, IngestError> {
         let uid = instance.sop_instance_uid.clone();
         let answer = |outcome, tid| {
@@ -182,37 +181,26 @@ impl Ingest {
             Ok(Ingested { outcome, target, sop_instance_uid, tid })
         };
         // Looked up before anything is stored: a conflict leaves no object behind. The commit looks again.
-        let there = self.catalog.instance(&uid).await?;
+        let there = runtime.block_on(self.catalog.target(&uid))?;
         if let Some(there) = &there
             && there.object_key != object.key()
         {
             // The same data set in a file that another program has written around it is the same object.
-            let is_same = self.is_same_instance(there.object_key, object).await;
-            return if is_same {
-                answer(Outcome::Duplicate, there.tid.clone())
+            return if self.is_same_instance(there.object_key, &object) {
+                answer(Outcome::Duplicate, tid_of(there))
             } else {
                 answer(Outcome::Conflict, None)
             };
         }
         let (key, size) = (object.key(), object.len());
         // What is there already keeps the index that it has.
-        let servable = match index.filter(|_| there.is_none()) {
-            None => {
-                self.storage.put(object).await?;
-                servable
-            }
-            Some(index) => {
-                let (stored, indexed) = tokio::join!(self.storage.put(object), self.store_index(key, *index));
-                stored?;
-                indexed.map_or(servable, Servable::Indexed)
-            }
-        };
+        let servable = self.store(runtime, object, servable, index.filter(|_| there.is_none()))?;
         let tid = match &servable {
             Servable::Indexed(facts) => Some(facts.tid.clone()),
             _ => None,
         };
         let new = NewObject { key, size, media_type: "application/dicom".to_owned(), servable };
-        match self.catalog.commit_instance(new, instance).await? {
+        match runtime.block_on(self.catalog.commit_instance(new, instance))? {
             InstanceOutcome::Inserted => {
                 if tid.is_none() {
                     self.worker.wake();
@@ -222,52 +210,69 @@ impl Ingest {
             InstanceOutcome::Duplicate => {
                 // One whose indexing had failed is tried again.
                 self.worker.wake();
-                let tid = self.catalog.instance(&uid).await?.and_then(|row| row.tid);
+                let tid = runtime.block_on(self.catalog.target(&uid))?.as_ref().and_then(tid_of);
                 answer(Outcome::Duplicate, tid)
             }
             InstanceOutcome::Conflict => answer(Outcome::Conflict, None),
         }
     }
 
-    /// Whether a stored object and one that is on its way are the same but for their File Meta Information. One that
-    /// cannot be read now is taken for another: its sender is told of a conflict, and nothing is lost.
-    async fn is_same_instance(&self, stored: ObjectKey, object: CompleteObject) -> bool {
-        let storage = self.storage.clone();
-        let compared = tokio::task::spawn_blocking(move || {
-            let stored = storage.open_object(&stored).ok()?;
-            dicom_bridge::holds_same_data_set(&*stored, &object, &ScanLimits::default()).ok()
-        });
-        compared.await.ok().flatten().unwrap_or(false)
-    }
-
-    /// Stores the index of an object; one that cannot be stored is made again by the worker.
-    async fn store_index(&self, key: ObjectKey, index: NewIndex) -> Option<IndexFacts> {
-        let storage = self.storage.clone();
-        match tokio::task::spawn_blocking(move || worker::store(&storage, key, index)).await.ok()? {
-            Ok(facts) => Some(facts),
+    /// Stores the object and its index, at the same time: each waits for the medium. An index that cannot be stored is
+    /// made again by the worker.
+    fn store(
+        &self,
+        runtime: &Handle,
+        object: CompleteObject,
+        servable: Servable,
+        index: Option<NewIndex>,
+    ) -> Result<Servable, IngestError> {
+        let Some(index) = index else {
+            self.storage.put(object)?;
+            return Ok(servable);
+        };
+        let (storage, key) = (self.storage.clone(), object.key());
+        let indexed = runtime.spawn_blocking(move || worker::store(&storage, key, index));
+        self.storage.put(object)?;
+        match runtime.block_on(indexed)? {
+            Ok(facts) => Ok(Servable::Indexed(facts)),
             Err(error) => {
                 tracing::warn!(object.key = %key, %error, "an index could not be stored with its object");
-                None
+                Ok(servable)
             }
         }
     }
 
-    async fn take_file(&self, object: CompleteObject, index: NewIndex, name: &str) -> Result<Ingested, IngestError> {
+    /// Whether a stored object and one that is on its way are the same but for their File Meta Information. One that
+    /// cannot be read now is taken for another: its sender is told of a conflict, and nothing is lost.
+    fn is_same_instance(&self, stored: ObjectKey, object: &CompleteObject) -> bool {
+        let Ok(stored) = self.storage.open_object(&stored) else { return false };
+        dicom_bridge::holds_same_data_set(&*stored, object, &ScanLimits::default()).unwrap_or(false)
+    }
+
+    fn take_file(
+        &self,
+        runtime: &Handle,
+        object: CompleteObject,
+        index: NewIndex,
+        name: &str,
+    ) -> Result<Ingested, IngestError> {
         let (key, size) = (object.key(), object.len());
-        self.storage.put(object).await?;
-        let storage = self.storage.clone();
-        let stored = tokio::task::spawn_blocking(move || worker::store(&storage, key, index));
-        let facts = stored.await??;
+        self.storage.put(object)?;
+        let facts = worker::store(&self.storage, key, index)?;
         let tid = facts.tid.clone();
         let media_type = facts.media_type.clone().unwrap_or_else(|| "image/jp2".to_owned());
         let new = NewObject { key, size, media_type, servable: Servable::Indexed(facts) };
-        let outcome = match self.catalog.commit_file(new, name).await? {
+        let outcome = match runtime.block_on(self.catalog.commit_file(new, name))? {
             FileOutcome::Inserted => Outcome::Inserted,
             FileOutcome::Replaced => Outcome::Replaced,
             FileOutcome::Duplicate => Outcome::Duplicate,
         };
         Ok(Ingested { outcome, target: name.to_owned(), sop_instance_uid: None, tid: Some(tid) })
     }
+}
+
+fn tid_of(target: &TargetRow) -> Option<String> {
+    target.index.as_ref().map(|index| index.tid.clone())
 }
 
 /// Reads the object through: what it is, whether it is whole, and for image files their index. Blocking.
@@ -289,7 +294,7 @@ fn read_through(
                 return Err(IngestError::NotAsAnnounced);
             }
             let (servable, index) = servable_at_once(storage, &object, &scanned, index_at_once);
-            Found::Dicom { instance: Box::new(new_instance(&scanned)), servable, index }
+            Found::Dicom(Box::new(FoundInstance { instance: new_instance(&scanned), servable, index }))
         }
         Some(content) => {
             let Announced::Name(Some(name)) = announced else { return Err(NameError::Missing.into()) };
@@ -311,7 +316,7 @@ fn servable_at_once(
     object: &CompleteObject,
     scanned: &ScannedObject,
     limit: u64,
-) -> (Servable, Option<Box<NewIndex>>) {
+) -> (Servable, Option<NewIndex>) {
     if let Some(reason) = unservable(scanned) {
         return (Servable::Not(reason), None);
     }
@@ -320,7 +325,7 @@ fn servable_at_once(
     }
     let index = AssertUnwindSafe(|| index_dicom(storage, object.key(), object, scanned));
     match catch_unwind(index) {
-        Ok(Ok(index)) => (Servable::ToIndex, Some(Box::new(index))),
+        Ok(Ok(index)) => (Servable::ToIndex, Some(index)),
         Ok(Err(IndexFailure::Object(reason))) => (Servable::Not(reason), None),
         Ok(Err(IndexFailure::Store(_) | IndexFailure::Write(_))) | Err(_) => (Servable::ToIndex, None),
     }

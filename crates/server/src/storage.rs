@@ -114,19 +114,16 @@ impl Storage {
     }
 
     /// Stores the object; it is durable when this returns. Content that is there already is replaced by itself, which
-    /// mends it if it was damaged.
+    /// mends it if it was damaged. Blocking.
     ///
     /// # Errors
     ///
     /// - [`StorageError::Full`] if there is no room.
     /// - [`StorageError::Broken`] if the medium failed to make something durable, now or earlier.
-    pub async fn put(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
+    pub fn put(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
         match &self.backend {
-            Backend::Local(local) => {
-                let local = Arc::clone(local);
-                blocking(move || local.put_object(object)).await
-            }
-            Backend::Remote(remote) => remote.put_object(object).await,
+            Backend::Local(local) => local.put_object(object),
+            Backend::Remote(remote) => remote.put_object(object),
         }
     }
 

@@ -90,13 +90,19 @@ async fn what_is_right_is_left_alone_and_what_is_wrong_is_named_and_mended() {
         house.take(&dicom("2.25.4", 4), None).await,
         house.take(&tiny_codestream().seed(5).build(), Some("five.j2k")).await,
         house.take(&dicom("2.25.6", 6), None).await,
+        house.take(&dicom("2.25.8", 8), None).await,
     ];
     assert_eq!(house.found(false).await, []);
 
-    let [flipped, cut, gone, bad_index, no_index, _right] = keys;
+    let [flipped, cut, gone, bad_index, no_index, _right, shut] = keys;
     flip(&house.object(&flipped), 200);
     std::fs::File::options().write(true).open(house.object(&cut)).unwrap().set_len(100).unwrap();
     std::fs::remove_file(house.object(&gone)).unwrap();
+    std::fs::remove_file(house.object(&shut)).unwrap();
+    // Short, as names of sockets have to be; nothing opens a socket like a file.
+    let socket = house.data.tmp().join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    std::fs::rename(socket, house.object(&shut)).unwrap();
     let len = std::fs::metadata(house.index(&bad_index)).unwrap().len();
     flip(&house.index(&bad_index), usize::try_from(len).unwrap() - 70);
     std::fs::remove_file(house.index(&no_index)).unwrap();
@@ -122,6 +128,7 @@ async fn what_is_right_is_left_alone_and_what_is_wrong_is_named_and_mended() {
             (flipped.to_string(), Impossible, "not those that were stored"),
             (cut.to_string(), Impossible, "100 bytes"),
             (gone.to_string(), Impossible, "missing"),
+            (shut.to_string(), Impossible, "cannot be opened"),
             (bad_index.to_string(), mendable, "index is damaged"),
             (no_index.to_string(), mendable, "index is missing"),
             (lost.to_string(), mendable, "no row"),
@@ -130,7 +137,7 @@ async fn what_is_right_is_left_alone_and_what_is_wrong_is_named_and_mended() {
             let found = of(&findings, &object).unwrap_or_else(|| panic!("{words}: nothing is found, {findings:?}"));
             assert!(found.0 == mending && found.1.contains(words), "{words}: {found:?}");
         }
-        assert_eq!(findings.len(), 7, "{findings:?}");
+        assert_eq!(findings.len(), 8, "{findings:?}");
     }
     // What the worker makes again is then as it was.
     for target in ["2.25.4", "five.j2k", "2.25.7"] {

@@ -234,7 +234,7 @@ async fn put(storage: &Storage, bytes: &[u8]) -> ObjectKey {
     let mut head = vec![0; bytes.len().min(16)];
     complete.read_exact_at(0, &mut head).unwrap();
     assert_eq!(head, bytes[..head.len()]);
-    storage.put(complete).await.unwrap()
+    storage.put(complete).unwrap()
 }
 
 async fn complete(storage: &Storage, bytes: &[u8]) -> CompleteObject {

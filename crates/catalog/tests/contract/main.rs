@@ -53,6 +53,8 @@ on_both!(
     what_is_indexed_stays_servable,
     unservable_objects_have_a_reason_and_no_job,
     a_file_may_come_with_its_index,
+    an_instance_may_come_with_its_index,
+    instances_with_their_index_commit_beside_those_that_are_there,
     pages_follow_arrival_and_end_with_none,
     instances_are_filtered_exactly,
     the_only_target_is_the_one_with_an_image,
@@ -181,6 +183,46 @@ async fn a_file_may_come_with_its_index(catalog: &Catalog) {
     assert_eq!(again, Ok(FileOutcome::Duplicate));
     let index = catalog.target("x.jp2").await.unwrap().unwrap().index.unwrap();
     assert_eq!((index.key.version, index.tid), (4, newer.tid), "the same bytes may bring a newer index");
+}
+
+async fn an_instance_may_come_with_its_index(catalog: &Catalog) {
+    let indexed = |n| object(n, Servable::Indexed(facts(Some("a tile is cut short"))));
+    assert_eq!(catalog.commit_instance(indexed(1), instance("1.1")).await, Ok(InstanceOutcome::Inserted));
+    assert_eq!(catalog.commit_instance(indexed(1), instance("1.1")).await, Ok(InstanceOutcome::Duplicate));
+    assert_eq!(catalog.commit_instance(indexed(2), instance("1.1")).await, Ok(InstanceOutcome::Conflict));
+    // However it became known, it is known in the same way.
+    put(catalog, 3, "1.3").await;
+    catalog.set_indexed(key(3), facts(Some("a tile is cut short"))).await.unwrap();
+    let [at_once, later] = ["1.1", "1.3"].map(|uid| async move {
+        let (target, row) =
+            (catalog.target(uid).await.unwrap().unwrap(), catalog.instance(uid).await.unwrap().unwrap());
+        let index = target.index.map(|index| (index.size, index.codestreams, index.width, index.height, index.tid));
+        (target.kind, target.state, target.media_type, target.reason, target.object_size, index, row.rows, row.tid)
+    });
+    assert_eq!(at_once.await, later.await);
+    // Its bytes are known already, by another name.
+    catalog.commit_file(object(4, Servable::ToIndex), "four.jp2").await.unwrap();
+    assert_eq!(catalog.commit_instance(indexed(4), instance("1.4")).await, Ok(InstanceOutcome::Inserted));
+    assert_eq!(catalog.target("four.jp2").await.unwrap().unwrap().state, State::Indexed);
+    assert_eq!(catalog.counts().await.unwrap().jobs, 0);
+}
+
+async fn instances_with_their_index_commit_beside_those_that_are_there(catalog: &Catalog) {
+    let commit = |n: u8, uid: String| {
+        let catalog = catalog.clone();
+        let new = object(n, Servable::Indexed(facts(None)));
+        tokio::spawn(async move { catalog.commit_instance(new, instance(&uid)).await.unwrap() })
+    };
+    for n in (0..200).step_by(3) {
+        assert_eq!(commit(n, format!("1.{n}")).await.unwrap(), InstanceOutcome::Inserted);
+    }
+    let tasks: Vec<_> = (0..200).map(|n| commit(n, format!("1.{n}"))).collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        let expected = if n % 3 == 0 { InstanceOutcome::Duplicate } else { InstanceOutcome::Inserted };
+        assert_eq!(task.await.unwrap(), expected, "{n}");
+    }
+    let counts = catalog.counts().await.unwrap();
+    assert_eq!((counts.instances, counts.jobs), (200, 0));
 }
 
 async fn pages_follow_arrival_and_end_with_none(catalog: &Catalog) {

@@ -1,6 +1,5 @@
 //! Objects and indexes in a local folder.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +26,9 @@ pub(super) struct Local {
     /// The same objects, seen through the interface that remote stores share.
     streams: LocalFileSystem,
     open: Cache<Name, Arc<StoredFile>>,
-    /// Folders whose own entries are known to be on the disk.
-    durable_folders: Mutex<HashSet<PathBuf>>,
+    /// Held by who makes the folders of objects, and those of indexes; set once they are on the disk.
+    object_folders: Mutex<bool>,
+    index_folders: Mutex<bool>,
     broken: AtomicBool,
     /// The store's own lock, where it is not in the data directory.
     _held: Option<Arc<DataDir>>,
@@ -47,7 +47,8 @@ impl Local {
             index: data.index(),
             tmp: data.tmp(),
             open: Cache::new(OPEN_FILES),
-            durable_folders: Mutex::default(),
+            object_folders: Mutex::default(),
+            index_folders: Mutex::default(),
             broken: AtomicBool::new(false),
             _held: held,
         })
@@ -60,7 +61,7 @@ impl Local {
 
     pub(super) fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
         let key = object.key();
-        self.put(object.file, &self.objects, &key.to_string(), &key)?;
+        self.put(object.file, (&self.objects, &self.object_folders), &key.to_string(), &key)?;
         // A reader may hold the bytes of a damaged twin that were just replaced.
         self.open.remove(&Name::Object(key));
         Ok(key)
@@ -69,7 +70,7 @@ impl Local {
     pub(super) fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {
         let file = index.into_file()?;
         let len = file.as_file().metadata()?.len();
-        self.put(file, &self.index, &key.to_string(), &key.object)?;
+        self.put(file, (&self.index, &self.index_folders), &key.to_string(), &key.object)?;
         self.open.remove(&Name::Index(key));
         Ok(len)
     }
@@ -103,32 +104,38 @@ impl Local {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Makes the file durable under its name: its bytes, then its entry in the folder, and the entry of the folder if that
-    /// was made for it.
-    fn put(&self, file: NamedTempFile, top: &Path, name: &str, key: &ObjectKey) -> Result<(), StorageError> {
+    /// Makes the file durable under its name: its bytes, then its entry in the folder.
+    fn put(
+        &self,
+        file: NamedTempFile,
+        (top, folders): (&Path, &Mutex<bool>),
+        name: &str,
+        key: &ObjectKey,
+    ) -> Result<(), StorageError> {
         self.check()?;
+        self.make_folders(top, folders)?;
         let [ab, rest] = split(name);
         let folder = top.join(ab);
-        self.make_folder(top, &folder)?;
         self.sync(file.as_file().sync_all(), key)?;
         file.persist(folder.join(rest)).map_err(|refused| refused.error)?;
         self.sync(File::open(&folder)?.sync_all(), key)
     }
 
-    /// Makes a folder whose entry in `parent` is on the disk. One that exists may have been made a moment ago by
-    /// another thread that has not synced it yet, or by a process that died before it could, so that every folder is
-    /// synced in its parent once before this process relies on it.
-    fn make_folder(&self, parent: &Path, folder: &Path) -> Result<(), StorageError> {
-        let known = |folders: &HashSet<PathBuf>| folders.contains(folder);
-        if known(&self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)) {
+    /// Makes all folders below `top`, once in a process, with one sync for all of them: those that exist may be of a
+    /// process that died before it could sync them.
+    fn make_folders(&self, top: &Path, are_made: &Mutex<bool>) -> Result<(), StorageError> {
+        let mut are_made = are_made.lock().unwrap_or_else(PoisonError::into_inner);
+        if *are_made {
             return Ok(());
         }
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
+        for folder in 0..=u8::MAX {
+            match fs::create_dir(top.join(format!("{folder:02x}"))) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+                _ => {}
+            }
         }
-        self.sync_result(File::open(parent)?.sync_all())?;
-        self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        self.sync_result(File::open(top)?.sync_all())?;
+        *are_made = true;
         Ok(())
     }
 

@@ -68,16 +68,12 @@ impl Remote {
         Ok(NamedTempFile::new_in(&self.tmp)?)
     }
 
-    /// Goes on to its end when the caller goes, as a local store does: nobody knows how far the server is.
-    pub(super) async fn put_object(self: &Arc<Self>, object: CompleteObject) -> Result<ObjectKey, StorageError> {
-        let (remote, key) = (Arc::clone(self), object.key());
-        let put = async move {
-            remote.upload(Name::Object(key), object.file).await?;
-            // A reader may hold the length of a damaged twin that was just replaced.
-            remote.open.remove(&Name::Object(key));
-            Ok(key)
-        };
-        self.threads.finish(put).await
+    pub(super) fn put_object(&self, object: CompleteObject) -> Result<ObjectKey, StorageError> {
+        let key = object.key();
+        self.threads.wait(self.upload(Name::Object(key), object.file))?;
+        // A reader may hold the length of a damaged twin that was just replaced.
+        self.open.remove(&Name::Object(key));
+        Ok(key)
     }
 
     pub(super) fn put_index(&self, key: IndexKey, index: TempIndex) -> Result<u64, StorageError> {

@@ -226,7 +226,7 @@ async fn a_server_that_went_away_is_an_error_of_the_system_and_not_of_the_object
     let of_the_process = |error: StorageError| error.is_of_the_process() && matches!(error, StorageError::Io(_));
     assert!(of_the_process(open.read(vec![0..10]).await.unwrap_err().into()));
     assert!(of_the_process(storage.open_object(&ObjectKey::new([7; 32])).unwrap_err()));
-    assert!(of_the_process(storage.put(unheard).await.unwrap_err()));
+    assert!(of_the_process(storage.put(unheard).unwrap_err()));
     let streamed = storage.stream_object(&key).await.unwrap().1.try_collect::<Vec<_>>().await;
     assert!(of_the_process(streamed.unwrap_err()));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
@@ -258,7 +258,7 @@ async fn an_upload_that_breaks_in_the_middle_leaves_nothing_to_be_seen() {
     let broken = complete(&storage, &bytes).await;
     let key = broken.key();
     relay.refuse_after(20_000_000);
-    assert!(storage.put(broken).await.unwrap_err().is_of_the_process());
+    assert!(storage.put(broken).unwrap_err().is_of_the_process());
     relay.pass();
     assert_eq!(bucket.uploads().await, 1, "it broke after it was begun, and could not be ended");
     assert_eq!(bucket.keys().await, Vec::<String>::new());

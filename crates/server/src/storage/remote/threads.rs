@@ -40,16 +40,6 @@ impl Threads {
         drop(self.handle.spawn(work));
     }
 
-    /// Runs the work there, to its end even when the caller goes.
-    pub(super) async fn finish<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<io::Error> + Send + 'static,
-    {
-        let ended = self.handle.spawn(work).await;
-        ended.unwrap_or_else(|error| Err(io::Error::other(error).into()))
-    }
-
     /// Runs the work there and waits for it. Blocking; on a thread of a runtime the tasks that it holds move on first.
     pub(super) fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
     where
