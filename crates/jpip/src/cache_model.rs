@@ -7,12 +7,14 @@
 
 mod facts;
 mod held;
+mod tile_parts;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use held::{Held, PrecinctPlace};
 use rangemap::RangeInclusiveSet;
+pub(crate) use tile_parts::NeededTileParts;
 
 use self::facts::{BinFacts, Rule};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
@@ -21,6 +23,7 @@ use crate::request::Request;
 use crate::request::error::RequestError;
 use crate::request::model::{Amount, BinSelector, CacheDescriptor, CacheDescriptors, CodestreamQualifier, IdRange};
 use crate::request::range::SampledRange;
+use crate::request::return_type::StreamType;
 use crate::selection::requested_codestreams;
 use crate::target::{CodestreamSet, LogicalTarget};
 
@@ -81,14 +84,16 @@ impl CacheModel {
         Ok(model)
     }
 
-    /// Applies the request's `model` field, before the response is planned. A request that speaks of another
-    /// version of the target changes nothing [15444-9 C.8.1].
+    /// Applies the request's `model` and `tpmodel` fields, before the response is planned. A request that speaks of
+    /// another version of the target, or of its other stream type, changes nothing [15444-9 C.8.1].
     pub fn apply(&mut self, request: &Request, target: &LogicalTarget) {
-        if let Some(descriptors) = &request.model
-            && !speaks_of_another_version(request, target)
-        {
+        if speaks_of_another_version(request, target) {
+            return;
+        }
+        if let Some(descriptors) = &request.model {
             self.apply_descriptors(descriptors, request, target);
         }
+        self.apply_tile_parts(&request.tpmodel, request, target);
     }
 
     /// Notes that the client holds the first `bytes` bytes of a data-bin, or all of it.
@@ -210,7 +215,7 @@ impl CacheModel {
         }
     }
 
-    /// Drops whole tables, the longest untouched first and those of precincts before the small ones of headers and
+    /// Drops whole tables, the longest untouched first and those of image data before the small ones of headers and
     /// metadata, until the rest is well below the limit.
     fn forget_what_exceeds(&mut self) {
         if self.entries <= self.max_entries {
@@ -218,7 +223,8 @@ impl CacheModel {
         }
         let goal = self.max_entries / 8 * 7;
         let mut tables: Vec<_> = self.bins.iter().map(|(key, facts)| (facts.touched, *key, facts.entries())).collect();
-        tables.sort_unstable_by_key(|(touched, (_, class), _)| (*class != DataBinClass::Precinct, *touched));
+        let is_small = |class: &DataBinClass| !matches!(class, DataBinClass::Precinct | DataBinClass::Tile);
+        tables.sort_unstable_by_key(|(touched, (_, class), _)| (is_small(class), *touched));
         for (_, key, entries) in tables {
             if self.entries <= goal {
                 break;
@@ -232,7 +238,8 @@ impl CacheModel {
 
 /// Whether the request names a version of the target other than the one that is served.
 pub(crate) fn speaks_of_another_version(request: &Request, target: &LogicalTarget) -> bool {
-    request.tid.as_ref().is_some_and(|tid| tid != "0" && *tid != target.tid)
+    let stream = StreamType::of(&request.types).unwrap_or_default();
+    request.tid.as_ref().is_some_and(|tid| tid != "0" && *tid != target.tid_for(stream))
 }
 
 /// The codestreams that descriptors speak of.

@@ -101,6 +101,12 @@ impl BinKey {
         Self::new(DataBinClass::Precinct, codestream, id)
     }
 
+    /// The data-bin of a tile.
+    #[must_use]
+    pub const fn tile(codestream: CodestreamId, tile: u32) -> Self {
+        Self::new(DataBinClass::Tile, codestream, tile as u64)
+    }
+
     /// A metadata-bin of the target.
     #[must_use]
     pub const fn metadata(id: u64) -> Self {

@@ -14,7 +14,10 @@ mod batch;
 mod headers;
 mod image;
 mod lookahead;
+mod quality;
 mod steps;
+mod tile_plan;
+mod tiles;
 
 use std::sync::Arc;
 
@@ -24,18 +27,21 @@ use codestream::parts::SparseBytes;
 use rangemap::RangeInclusiveSet;
 use thiserror::Error;
 
-use self::acceptance::{check_supported, negotiate, wanted_metadata};
+use self::acceptance::{check_supported, wanted_metadata};
 use self::batch::MessageWriter;
 pub use self::batch::{Batch, Piece};
 pub use self::headers::HANDLED;
 use self::image::{ImageCursor, OpenCodestream};
+use self::quality::LayerLimits;
 use self::steps::Step;
-use crate::cache_model::{CacheModel, Held, speaks_of_another_version};
+use self::tiles::TileCursor;
+use crate::cache_model::{CacheModel, Held, NeededTileParts, speaks_of_another_version};
 use crate::data_bin::{BinKey, CodestreamId};
 use crate::limits::Limits;
 use crate::message::EorReason;
 use crate::request::Request;
 use crate::request::error::RequestError;
+use crate::request::return_type::StreamType;
 use crate::selection::requested_codestreams;
 use crate::target::{LogicalTarget, MetadataBin};
 use crate::view_window::ViewWindow;
@@ -69,13 +75,15 @@ pub struct ResponsePlan {
     request: Request,
     target: Arc<LogicalTarget>,
     limits: Limits,
-    extended: bool,
+    stream: StreamType,
+    layer_limits: LayerLimits,
     /// The codestreams asked for that exist.
     ids: Vec<CodestreamId>,
     is_cut: bool,
     context: Option<String>,
     components: Option<Arc<RangeInclusiveSet<u64>>>,
     need: Option<CacheModel>,
+    needed_tile_parts: Option<NeededTileParts>,
     /// Positions of metadata-bins sent before and after the image.
     early_metadata: Vec<usize>,
     late_metadata: Vec<usize>,
@@ -91,6 +99,8 @@ pub struct ResponsePlan {
     needs_index: bool,
     is_preempted: bool,
     is_len_too_small: bool,
+    /// Whether `quality` kept something back.
+    is_quality_cut: bool,
     ended: bool,
 }
 
@@ -115,6 +125,12 @@ enum Stage {
         cursor: ImageCursor,
         sent: u64,
     },
+    /// The same for the current tile's data-bin; in JPT-streams.
+    Tiles {
+        codestream: usize,
+        cursor: TileCursor,
+        sent: u64,
+    },
     LateMetadata {
         n: usize,
         sent: u64,
@@ -128,22 +144,31 @@ impl ResponsePlan {
     /// # Errors
     ///
     /// - [`RequestError::Unsupported`] for fields that are not served.
-    /// - [`RequestError::LimitExceeded`] if `need` is more than the limits allow.
-    /// - [`RequestError::UnsupportedMediaType`] if `type` excludes JPP-streams.
+    /// - [`RequestError::LimitExceeded`] if `need` or `tpneed` is more than the limits allow.
+    /// - [`RequestError::UnsupportedMediaType`] if `type` excludes JPP-streams and JPT-streams.
     /// - [`RequestError::RequiredPreference`] if a preference marked `/r` cannot be met.
     pub fn new(request: &Request, target: Arc<LogicalTarget>, limits: &Limits) -> Result<Self, RequestError> {
         check_supported(request)?;
-        let extended = negotiate(request)?;
+        let stream = StreamType::of(&request.types)?;
         let mut request = request.clone();
         let codestreams = requested_codestreams(&request, &target.codestreams, limits);
-        let mut need = None;
-        if let Some(descriptors) = request.need.take()
-            && !speaks_of_another_version(&request, &target)
-        {
-            need = Some(CacheModel::of_need(&descriptors, &request, &target, limits)?);
+        let (mut need, mut needed_tile_parts) = (None, None);
+        let (bins, tile_parts) = (request.need.take(), std::mem::take(&mut request.tpneed));
+        if !speaks_of_another_version(&request, &target) {
+            if let Some(descriptors) = bins {
+                need = Some(CacheModel::of_need(&descriptors, &request, &target, limits)?);
+            }
+            if !tile_parts.is_empty() {
+                let needed = NeededTileParts::new(&tile_parts, &request, &target, limits);
+                let too_many = RequestError::LimitExceeded { field: "tpneed", limit: limits.max_model_edits };
+                needed_tile_parts = Some(needed.ok_or(too_many)?);
+                // Nothing but these, unless `need` lists more.
+                need.get_or_insert_with(|| CacheModel::new(limits));
+            }
         }
         // The model was applied before; a long one need not be kept.
         request.model = None;
+        request.tpmodel = Vec::new();
         let (early_metadata, late_metadata) = wanted_metadata(&request, &target, need.is_some());
         let mut components = None;
         if !request.comps.is_empty() {
@@ -159,12 +184,14 @@ impl ResponsePlan {
         Ok(Self {
             target,
             limits: *limits,
-            extended,
+            stream,
+            layer_limits: LayerLimits::of(&request),
             ids,
             is_cut: codestreams.cut,
             context: codestreams.context,
             components,
             need,
+            needed_tile_parts,
             early_metadata,
             late_metadata,
             open: Vec::new(),
@@ -177,6 +204,7 @@ impl ResponsePlan {
             needs_index: true,
             is_preempted: false,
             is_len_too_small: false,
+            is_quality_cut: false,
             ended: false,
             request,
         })
@@ -265,8 +293,13 @@ impl ResponsePlan {
                     return Ok(self.end(batch, reason));
                 }
                 Ok(Step::Done) => {
-                    let all = self.is_everything(model);
-                    let reason = if all { EorReason::ImageDone } else { EorReason::WindowDone };
+                    let reason = if self.is_quality_cut {
+                        EorReason::QualityLimit
+                    } else if self.is_everything(model) {
+                        EorReason::ImageDone
+                    } else {
+                        EorReason::WindowDone
+                    };
                     return Ok(self.end(batch, reason));
                 }
                 Err(OpenError::NotLoaded(_)) => {
@@ -303,15 +336,6 @@ impl ResponsePlan {
         let mut ordinals: Vec<u32> = self.open.iter().filter_map(|open| set.ordinal(open.id)).collect();
         ordinals.sort_unstable();
         ordinals.dedup();
-        let whole = |open: &OpenCodestream| {
-            let header = open.codestream.header();
-            let count = u64::from(header.siz().component_count());
-            open.window.is_some_and(|window| window.is_whole(header.siz()))
-                && self
-                    .components
-                    .as_ref()
-                    .is_none_or(|wanted| wanted.gaps(&(0..=count.saturating_sub(1))).next().is_none())
-        };
         let has_bin = |bin: &MetadataBin| {
             let key = BinKey::metadata(bin.id);
             model.held(&key) == Held::Complete || self.delivered.held(&key) == Held::Complete
@@ -320,7 +344,7 @@ impl ResponsePlan {
             && self.need.is_none()
             && self.request.layers.is_none()
             && u32::try_from(ordinals.len()) == Ok(set.count())
-            && self.open.iter().all(whole)
+            && self.open.iter().all(OpenCodestream::is_whole)
             && self.target.metadata.bins.iter().all(has_bin)
     }
 }

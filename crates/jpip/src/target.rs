@@ -5,6 +5,7 @@ use codestream::{Extent, Span};
 
 use crate::data_bin::CodestreamId;
 use crate::request::range::SampledRange;
+use crate::request::return_type::StreamType;
 
 /// A logical target as the protocol sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,28 @@ pub enum Part {
     /// Bytes of the stored object; in metadata-bins only.
     Object(Extent),
 }
+
+impl LogicalTarget {
+    /// The target identifier under which the data-bins of this stream type are delivered.
+    ///
+    /// A JPT-stream has one of its own, because its main headers go verbatim: they keep PPM, PLM and TLM, which those
+    /// of a JPP-stream leave out.
+    #[must_use]
+    pub fn tid_for(&self, stream: StreamType) -> String {
+        if stream.is_jpt() { jpt_tid(&self.tid) } else { self.tid.clone() }
+    }
+}
+
+/// The target identifier of the JPT-stream of the target that has this one; of 32 hex digits it makes as many, and
+/// gives the first back when it is applied once more.
+#[must_use]
+pub fn jpt_tid(tid: &str) -> String {
+    let number = u128::from_str_radix(tid, 16).ok().filter(|_| tid.len() == 32);
+    number.map_or_else(|| format!("{tid}-jpt"), |number| format!("{:032x}", number ^ JPT_TID))
+}
+
+/// Sets the identifiers of the two stream types apart: any number but 0.
+const JPT_TID: u128 = 0x6a70_7473_7472_6561_6d00_0000_0000_0001;
 
 impl CodestreamSet {
     /// The position, from 0, of a codestream among those stored; `None` if there is none of this number.
@@ -182,6 +205,15 @@ mod tests {
         let ordinal = |id| frames.ordinal(CodestreamId(id));
         assert_eq!([ordinal(0), ordinal(1), ordinal(3), ordinal(4)], [Some(0), Some(0), Some(2), None]);
         assert_eq!(CodestreamSet::Frames(0).ordinal(CodestreamId(0)), None);
+    }
+
+    #[test]
+    fn c_2_3_the_stream_types_have_identifiers_of_one_form() {
+        let tid = "00ff00ff00ff00ff00ff00ff00ff00ff";
+        let other = jpt_tid(tid);
+        assert!(other != tid && other.len() == 32 && other.bytes().all(|b| b.is_ascii_hexdigit()), "{other}");
+        assert_eq!(jpt_tid(&other), tid);
+        assert_eq!(jpt_tid("x"), "x-jpt");
     }
 
     #[test]

@@ -215,6 +215,11 @@ fn merge(first: Edit, second: Edit) -> Option<Edit> {
         (Amount::Bytes(a), Amount::Bytes(b), false) => Amount::Bytes(a.min(b)),
         (Amount::Layers(a), Amount::Layers(b), true) => Amount::Layers(a.max(b)),
         (Amount::Layers(a), Amount::Layers(b), false) => Amount::Layers(a.min(b)),
+        (Amount::TileParts { first: a, last }, Amount::TileParts { first: b, last: next }, true)
+            if a <= b && b <= last.saturating_add(1) =>
+        {
+            Amount::TileParts { first: a, last: last.max(next) }
+        }
         _ => return None,
     };
     Some(Edit { additive: first.additive, amount })

@@ -38,10 +38,10 @@ pub struct Statements(pub(super) SmallVec<[Edit; 2]>);
 impl Held {
     /// Bytes held of a data-bin of `total` bytes, and whether it is known to be complete.
     ///
-    /// `layer_end` gives the bytes that a number of quality layers take; it is called only when a statement
-    /// speaks of layers.
+    /// `unit_end` gives the bytes that a number of quality layers of a precinct, or of tile-parts of a tile, take; it
+    /// is called only when a statement speaks of these.
     #[must_use]
-    pub fn resolve(&self, total: u64, mut layer_end: impl FnMut(u32) -> u64) -> (u64, bool) {
+    pub fn resolve(&self, total: u64, mut unit_end: impl FnMut(u32) -> u64) -> (u64, bool) {
         match self {
             Self::Nothing => (0, false),
             Self::Prefix(bytes) => ((*bytes).min(total), false),
@@ -56,7 +56,13 @@ impl Held {
                         }
                         Amount::Complete => 0,
                         Amount::Bytes(amount) => amount.min(total),
-                        Amount::Layers(layers) => layer_end(layers).min(total),
+                        Amount::Layers(layers) => unit_end(layers).min(total),
+                        Amount::TileParts { first, last } if edit.additive => {
+                            // What lies behind a gap cannot be told in terms of a prefix.
+                            let is_reached = bytes >= unit_end(first).min(total);
+                            if is_reached { unit_end(last.saturating_add(1)).min(total) } else { 0 }
+                        }
+                        Amount::TileParts { first, .. } => unit_end(first).min(total),
                     };
                     if edit.additive {
                         bytes = bytes.max(amount);

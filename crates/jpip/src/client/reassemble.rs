@@ -1,19 +1,24 @@
-//! A decodable codestream out of whatever data-bins of a JPP-stream have arrived.
+//! A decodable codestream out of whatever data-bins of a JPP-stream or JPT-stream have arrived.
 //!
 //! Decoders refuse codestreams with holes, so every packet that is missing is written as an empty one: the
 //! decoder then knows nothing of that precinct and layer, and the result is well formed at every moment.
 
 mod precinct_packets;
+mod tiles;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use codestream::geometry::precinct_address;
 use codestream::markers::code;
-use codestream::{Limits, MainHeader, PacketSequence, ParseError, TileCoding, TileGeometry, TileIndex};
+use codestream::{
+    IndexedTile, Limits, MainHeader, PacketId, PacketSequence, ParseError, Span, TileCoding, TileGeometry, TileIndex,
+};
 use thiserror::Error;
 
 use self::precinct_packets::TilePackets;
 pub(super) use self::precinct_packets::packet_ends;
+pub(super) use self::tiles::{ArrivedTiles, arrived_tiles};
 use super::store::{DataBin, DataBinStore};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
 
@@ -65,7 +70,8 @@ pub enum ReassembleError {
 /// The main header and the tile headers stand as they came, but for marker segments that speak of lengths and
 /// places in the original. Each tile of which something arrived is one tile-part, its packets in the
 /// codestream's own progression; other tiles are left out. A precinct data-bin that ends inside a packet
-/// counts up to the last whole one.
+/// counts up to the last whole one; so does a tile data-bin. Tile data-bins, where there are any, are all that
+/// counts.
 ///
 /// The result is a function of the data-bins alone, not of the order in which they came.
 ///
@@ -88,6 +94,23 @@ pub fn reassemble(
     }
 
     let mut reassembled = Reassembled { codestream: Vec::new(), packets: 0, missing_packets: 0, tiles: 0 };
+    if store.bins_of(codestream, DataBinClass::Tile).next().is_some() {
+        let limits = (&options.limits, options.max_len);
+        match arrived_tiles(store, codestream, (&main, &header, &segments), limits)? {
+            Some(arrived) => write_arrived_tiles(&arrived, &mut out, &mut reassembled)?,
+            None => {
+                // As below: something to decode, though nothing of it has arrived.
+                let geometry = TileGeometry::new(header.siz(), TileIndex(0), Arc::clone(header.coding()));
+                let start = out.begin_tile_part(0)?;
+                out.append(&code::SOD.to_be_bytes())?;
+                append_packets(&geometry, &mut out, &mut reassembled, |_, _| Ok(false))?;
+                out.set_tile_part_length(start)?;
+            }
+        }
+        out.append(&code::EOC.to_be_bytes())?;
+        reassembled.codestream = out.bytes;
+        return Ok(reassembled);
+    }
     let tiles = precincts_by_tile(store, codestream, &header);
     for (tile, precincts) in &tiles {
         write_tile(*tile, precincts, &header, (store, codestream), options, &mut out, &mut reassembled)?;
@@ -144,32 +167,80 @@ fn write_tile(
     let tile_header = bin.prefix();
     let Ok(coding) = header.tile_coding(&tile_header) else { return Ok(()) };
     let geometry = TileGeometry::new(header.siz(), tile, coding);
-    let start = out.bytes.len();
     let Ok(isot) = u16::try_from(tile.0) else { return Ok(()) };
-    out.append(&code::SOT.to_be_bytes())?;
-    out.append(&[0, 10])?;
-    out.append(&isot.to_be_bytes())?;
-    out.append(&[0; 4])?;
-    out.append(&[0, 1])?;
+    let start = out.begin_tile_part(isot)?;
     append_tile_header(&tile_header, out)?;
     out.append(&code::SOD.to_be_bytes())?;
-
     let packets = TilePackets::read(&geometry, precincts, &options.limits);
+    append_packets(&geometry, out, reassembled, |packet, out| {
+        let found = packets.packet(packet.component, packet.sequence, packet.layer);
+        found.map(|bytes| out.append(bytes)).transpose().map(|found| found.is_some())
+    })?;
+    out.set_tile_part_length(start)
+}
+
+/// Appends the tiles of a JPT-stream, each as one tile-part.
+fn write_arrived_tiles(
+    arrived: &ArrivedTiles,
+    out: &mut Output,
+    reassembled: &mut Reassembled,
+) -> Result<(), ReassembleError> {
+    for tile in &arrived.index.tiles {
+        let Ok(isot) = u16::try_from(tile.tile.0) else { continue };
+        let start = out.begin_tile_part(isot)?;
+        for segment in tile.header_segments.iter().filter(|segment| !speaks_of_places(segment.marker)) {
+            out.append(part(&arrived.bytes, segment.span))?;
+        }
+        out.append(&code::SOD.to_be_bytes())?;
+        append_packets(&arrived.index.geometry(tile), out, reassembled, |packet, out| {
+            append_arrived_packet(arrived, tile, packet, out)
+        })?;
+        out.set_tile_part_length(start)?;
+    }
+    Ok(())
+}
+
+/// Appends a packet with its header before its body, wherever that was; false if it has not arrived.
+fn append_arrived_packet(
+    arrived: &ArrivedTiles,
+    tile: &IndexedTile,
+    packet: &PacketId,
+    out: &mut Output,
+) -> Result<bool, ReassembleError> {
+    let mut spans = tile.packet(packet.component, packet.sequence, packet.layer);
+    // Where headers are packed, SOP stands before the body alone, and comes before both.
+    if tile.packed_headers.is_some()
+        && let Some(body) = spans.last_mut().filter(|_| tile.coding.sop)
+        && part(&arrived.bytes, *body).starts_with(&code::SOP.to_be_bytes())
+    {
+        let sop = Span::new(body.offset, SOP_LEN.min(body.len));
+        *body = Span::new(sop.end(), body.len - sop.len);
+        spans.insert(0, sop);
+    }
+    for span in &spans {
+        out.append(part(&arrived.bytes, *span))?;
+    }
+    Ok(!spans.is_empty())
+}
+
+/// Appends all packets of a tile in the codestream's own progression; `append` says whether it had the packet.
+fn append_packets(
+    geometry: &TileGeometry,
+    out: &mut Output,
+    reassembled: &mut Reassembled,
+    mut append: impl FnMut(&PacketId, &mut Output) -> Result<bool, ReassembleError>,
+) -> Result<(), ReassembleError> {
     let empty = empty_packet(geometry.coding());
-    for packet in PacketSequence::new(&geometry) {
-        match packets.packet(packet.component, packet.sequence, packet.layer) {
-            Some(bytes) => {
-                out.append(bytes)?;
-                reassembled.packets += 1;
-            }
-            None => {
-                out.append(empty)?;
-                reassembled.missing_packets += 1;
-            }
+    for packet in PacketSequence::new(geometry) {
+        if append(&packet, out)? {
+            reassembled.packets += 1;
+        } else {
+            out.append(empty)?;
+            reassembled.missing_packets += 1;
         }
     }
     reassembled.tiles += 1;
-    out.set_tile_part_length(start)
+    Ok(())
 }
 
 /// Appends the tile header's marker segments that still hold.
@@ -197,7 +268,7 @@ const fn empty_packet(coding: &TileCoding) -> &'static [u8] {
     if coding.eph { &[0x00, 0xFF, 0x92] } else { &[0x00] }
 }
 
-fn part(bytes: &[u8], span: codestream::Span) -> &[u8] {
+fn part(bytes: &[u8], span: Span) -> &[u8] {
     let range = usize::try_from(span.offset).ok().zip(usize::try_from(span.end()).ok());
     range.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
 }
@@ -217,6 +288,17 @@ impl Output {
         Ok(())
     }
 
+    /// Begins a tile-part that is the only one of its tile; its length is put in later. Returns where it begins.
+    fn begin_tile_part(&mut self, isot: u16) -> Result<usize, ReassembleError> {
+        let start = self.bytes.len();
+        self.append(&code::SOT.to_be_bytes())?;
+        self.append(&[0, 10])?;
+        self.append(&isot.to_be_bytes())?;
+        self.append(&[0; 4])?;
+        self.append(&[0, 1])?;
+        Ok(start)
+    }
+
     /// Patches Psot of the tile-part that begins at `start` and ends here.
     fn set_tile_part_length(&mut self, start: usize) -> Result<(), ReassembleError> {
         let len = self.bytes.len() - start;
@@ -227,3 +309,6 @@ impl Output {
         Ok(())
     }
 }
+
+/// Bytes of an SOP marker segment.
+const SOP_LEN: u64 = 6;

@@ -80,6 +80,13 @@ pub enum Amount {
     Bytes(u64),
     /// Its first quality layers; precincts only.
     Layers(u32),
+    /// These tile-parts, from 0, both ends included; tiles only, by `tpmodel`.
+    TileParts {
+        /// First.
+        first: u32,
+        /// Last.
+        last: u32,
+    },
 }
 
 impl IdRange {

@@ -3,6 +3,74 @@
 use super::error::RequestError;
 use crate::limits::Limits;
 
+/// The kind of message stream that a reply is [15444-9 A.1].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamType {
+    /// JPP-stream: tile headers and precincts.
+    Jpp {
+        /// Whether precinct messages carry Aux: class 1 instead of class 0.
+        extended: bool,
+    },
+    /// JPT-stream: tiles.
+    Jpt {
+        /// Whether tile messages carry Aux: class 5 instead of class 4.
+        extended: bool,
+    },
+}
+
+impl StreamType {
+    /// The first of the client's types that is a stream; a plain JPP-stream where the client names none.
+    ///
+    /// # Errors
+    ///
+    /// - [`RequestError::UnsupportedMediaType`] if types are named and none of them is a stream.
+    pub fn of(types: &[ReturnType]) -> Result<Self, RequestError> {
+        if types.is_empty() {
+            return Ok(Self::default());
+        }
+        types.iter().find_map(ReturnType::stream).ok_or(RequestError::UnsupportedMediaType)
+    }
+
+    /// Whether it is a JPT-stream.
+    #[must_use]
+    pub const fn is_jpt(self) -> bool {
+        matches!(self, Self::Jpt { .. })
+    }
+
+    /// Whether messages of image data carry Aux.
+    #[must_use]
+    pub const fn is_extended(self) -> bool {
+        let (Self::Jpp { extended } | Self::Jpt { extended }) = self;
+        extended
+    }
+
+    /// The `Content-Type` of the reply.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpp { extended: false } => "image/jpp-stream",
+            Self::Jpp { extended: true } => "image/jpp-stream;ptype=ext",
+            Self::Jpt { extended: false } => "image/jpt-stream",
+            Self::Jpt { extended: true } => "image/jpt-stream;ttype=ext",
+        }
+    }
+}
+
+impl Default for StreamType {
+    fn default() -> Self {
+        Self::Jpp { extended: false }
+    }
+}
+
+impl From<StreamType> for ReturnType {
+    fn from(stream: StreamType) -> Self {
+        match stream {
+            StreamType::Jpp { extended } => Self::JppStream { extended },
+            StreamType::Jpt { extended } => Self::JptStream { extended },
+        }
+    }
+}
+
 /// One element of `type`, in the client's order of preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReturnType {
@@ -46,16 +114,59 @@ impl ReturnType {
         Ok(found)
     }
 
+    /// The stream of messages that this type is; `None` for types that are whole images.
+    #[must_use]
+    pub const fn stream(&self) -> Option<StreamType> {
+        match *self {
+            Self::JppStream { extended } => Some(StreamType::Jpp { extended }),
+            Self::JptStream { extended } => Some(StreamType::Jpt { extended }),
+            Self::Raw | Self::Media(_) => None,
+        }
+    }
+
     /// The `Content-Type` of a reply of this type; `None` for `raw`, where it depends on the target.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
-        Some(match self {
-            Self::JppStream { extended: false } => "image/jpp-stream",
-            Self::JppStream { extended: true } => "image/jpp-stream;ptype=ext",
-            Self::JptStream { extended: false } => "image/jpt-stream",
-            Self::JptStream { extended: true } => "image/jpt-stream;ttype=ext",
-            Self::Raw => return None,
-            Self::Media(name) => name,
-        })
+        match (self.stream(), self) {
+            (Some(stream), _) => Some(stream.content_type()),
+            (None, Self::Media(name)) => Some(name),
+            (None, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    fn stream(types: &str) -> Result<StreamType, RequestError> {
+        StreamType::of(&Request::parse(format!("type={types}").as_bytes(), None)?.types)
+    }
+
+    #[test]
+    fn c_7_3_the_first_type_that_is_served_is_taken() {
+        let (jpp, jpt) = (|extended| Ok(StreamType::Jpp { extended }), |extended| Ok(StreamType::Jpt { extended }));
+        assert_eq!(StreamType::of(&[]), jpp(false));
+        for (types, expected) in [
+            ("jpp-stream", jpp(false)),
+            ("image/JPP-stream;ptype=ext", jpp(true)),
+            ("jpt-stream", jpt(false)),
+            ("image/jpt-stream; ttype=EXT", jpt(true)),
+            ("jpt-stream;ttype=ext,jpp-stream", jpt(true)),
+            ("image/jpeg,jpp-stream,jpt-stream", jpp(false)),
+            // A parameter of the other stream type means nothing.
+            ("jpt-stream;ptype=ext", jpt(false)),
+            ("jpp-stream;ttype=ext", jpp(false)),
+            ("image/jpeg", Err(RequestError::UnsupportedMediaType)),
+            ("raw,image/jp2", Err(RequestError::UnsupportedMediaType)),
+        ] {
+            assert_eq!(stream(types), expected, "{types}");
+        }
+        for types in ["jpp-stream;ptype=ext", "jpt-stream", "jpt-stream;ttype=ext", "image/jpp-stream"] {
+            let found = stream(types).unwrap();
+            assert_eq!(stream(found.content_type()).unwrap(), found, "the answer reads as it was meant");
+            assert_eq!(ReturnType::from(found).stream(), Some(found));
+        }
     }
 }

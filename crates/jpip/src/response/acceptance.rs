@@ -7,7 +7,6 @@ use codestream::boxes::tree::is_superbox;
 use crate::request::Request;
 use crate::request::error::RequestError;
 use crate::request::metareq::MetadataRequest;
-use crate::request::return_type::ReturnType;
 use crate::target::LogicalTarget;
 
 /// Refuses the fields that are recognised and not served.
@@ -18,7 +17,6 @@ pub(super) fn check_supported(request: &Request) -> Result<(), RequestError> {
         (request.sendto.is_some(), "sendto"),
         (!request.abandon.is_empty(), "abandon"),
         (request.barrier.is_some(), "barrier"),
-        (!request.tpneed.is_empty(), "tpneed"),
     ] {
         if is_there {
             return Err(RequestError::Unsupported { field });
@@ -28,18 +26,6 @@ pub(super) fn check_supported(request: &Request) -> Result<(), RequestError> {
         Some(set) => Err(RequestError::RequiredPreference { set: format!("{}/r", set.text) }),
         None => Ok(()),
     }
-}
-
-/// Whether precinct messages carry Aux, from the first type that can be returned.
-pub(super) fn negotiate(request: &Request) -> Result<bool, RequestError> {
-    if request.types.is_empty() {
-        return Ok(false);
-    }
-    let offered = request.types.iter().find_map(|wanted| match wanted {
-        ReturnType::JppStream { extended } => Some(*extended),
-        _ => None,
-    });
-    offered.ok_or(RequestError::UnsupportedMediaType)
 }
 
 /// The metadata-bins wanted, before the image and after it. Bin 0 always comes first; the order is that of

@@ -106,6 +106,8 @@ pub(super) struct Body<'a> {
     pub(super) parts_offset: u64,
     /// Ends of the packets of the data-bin, ascending; for the classes that carry the number of layers.
     pub(super) layer_ends: &'a [u64],
+    /// Aux of extended tile messages.
+    pub(super) tile_aux: u64,
     /// Most bytes of one message.
     pub(super) max: u64,
     /// Whether the message is sent in part when it does not fit.
@@ -190,7 +192,7 @@ impl MessageWriter {
 
     fn header(&self, body: &Body<'_>, len: u64) -> MessageHeader {
         let end = body.offset.saturating_add(len);
-        let layers = || body.layer_ends.partition_point(|&layer_end| layer_end <= end) as u64;
+        let layers = body.layer_ends.partition_point(|&layer_end| layer_end <= end) as u64;
         MessageHeader {
             class: body.class,
             codestream: body.codestream,
@@ -198,7 +200,11 @@ impl MessageWriter {
             offset: body.offset,
             len,
             complete: body.ends && len == body.len,
-            aux: if body.class.has_aux() { layers() } else { 0 },
+            aux: match body.class {
+                DataBinClass::ExtendedPrecinct => layers,
+                DataBinClass::ExtendedTile => body.tile_aux,
+                _ => 0,
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `JPIP-…` response headers: what was done otherwise than asked [15444-9 D.2].
 
 use super::ResponsePlan;
+use super::image::OpenCodestream;
 use crate::data_bin::CodestreamId;
 use crate::request::Request;
 use crate::selection::range_list;
@@ -9,7 +10,7 @@ use crate::view_window::ViewWindow;
 
 /// Value of `JPIP-handled`: the fields that are served.
 pub const HANDLED: &str = "target,tid,cid,cnew=http,cclose,qid,fsiz,roff,rsiz,comps,stream,context,roi,layers,metareq,len,\
-                           quality,align,wait,type,model,need,mset,cap,pref,handled";
+                           quality,align,wait,type,model,tpmodel,need,tpneed,mset,cap,pref,handled";
 
 impl ResponsePlan {
     /// The `JPIP-…` headers, in the case in which deployed clients look them up (clients.md 1).
@@ -19,7 +20,7 @@ impl ResponsePlan {
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let request = &self.request;
-        let mut found = vec![("JPIP-tid", self.target.tid.clone())];
+        let mut found = vec![("JPIP-tid", self.target.tid_for(self.stream))];
         if let Some(qid) = request.qid {
             found.push(("JPIP-qid", qid.to_string()));
         }
@@ -45,8 +46,8 @@ impl ResponsePlan {
         if let Some(kept) = other_model_set(request, &self.target, &self.ids) {
             found.push(("JPIP-mset", kept));
         }
-        if request.quality.is_some() {
-            found.push(("JPIP-quality", "-1".to_owned()));
+        if let Some(quality) = self.served_quality() {
+            found.push(("JPIP-quality", quality.to_string()));
         }
         if request.align {
             found.push(("JPIP-align", "no".to_owned()));
@@ -63,7 +64,7 @@ impl ResponsePlan {
     /// The `Content-Type` of the reply.
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
-        if self.extended { "image/jpp-stream;ptype=ext" } else { "image/jpp-stream" }
+        self.stream.content_type()
     }
 
     fn first_window(&self) -> Option<&ViewWindow> {
@@ -75,6 +76,12 @@ impl ResponsePlan {
         let asked = self.request.layers?;
         let available = self.open.iter().map(|open| open.codestream.header().coding().layers).max()?;
         (asked > u32::from(available)).then_some(available)
+    }
+
+    /// The quality that is served, if `quality` asks for one: the least of the codestreams.
+    fn served_quality(&self) -> Option<u8> {
+        let of = |open: &OpenCodestream| self.layer_limits.served_quality(open.codestream.header().coding().layers);
+        self.open.iter().filter_map(of).min()
     }
 
     /// The codestreams served, if they are not those asked for.

@@ -15,6 +15,7 @@ use codestream::{Span, TileIndex};
 use rangemap::RangeInclusiveSet;
 use smallvec::SmallVec;
 
+use super::tile_plan::{PartialPlan, TilePlan};
 use crate::data_bin::CodestreamId;
 use crate::target::Part;
 use crate::view_window::{PrecinctRange, TileRange, ViewWindow};
@@ -31,6 +32,9 @@ pub(super) struct OpenCodestream {
     /// Components wanted; all if absent.
     pub(super) components: Option<Arc<RangeInclusiveSet<u64>>>,
     windows: HashMap<(u32, u16), Arc<ComponentWindow>>,
+    /// What the window needs of tiles, by their numbers; in JPT-streams.
+    pub(super) plans: HashMap<u32, Arc<TilePlan>>,
+    pub(super) partial_plan: Option<PartialPlan>,
 }
 
 /// What the window needs of one tile-component.
@@ -83,7 +87,16 @@ impl OpenCodestream {
     ) -> Self {
         let siz = codestream.header().siz();
         let tiles = window.as_ref().map_or_else(|| TileRange::all(siz), |window| window.tiles(siz));
-        Self { id, codestream, window, tiles, components, windows: HashMap::new() }
+        let (windows, plans) = (HashMap::new(), HashMap::new());
+        Self { id, codestream, window, tiles, components, windows, plans, partial_plan: None }
+    }
+
+    /// Whether the whole image is wanted, at full size and with all components.
+    pub(super) fn is_whole(&self) -> bool {
+        let siz = self.codestream.header().siz();
+        let last = u64::from(siz.component_count()).saturating_sub(1);
+        self.window.is_some_and(|window| window.is_whole(siz))
+            && self.components.as_ref().is_none_or(|wanted| wanted.gaps(&(0..=last)).next().is_none())
     }
 
     /// The `n`-th tile whose header is sent, if the window really meets it.
@@ -125,6 +138,8 @@ impl OpenCodestream {
     /// Forgets what was worked out, when the walk has left the codestream.
     pub(super) fn release(&mut self) {
         self.windows = HashMap::new();
+        self.plans = HashMap::new();
+        self.partial_plan = None;
     }
 }
 

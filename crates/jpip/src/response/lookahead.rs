@@ -7,6 +7,8 @@ use codestream::annex_i::OpenError;
 use codestream::parts::{CHUNK, SparseBytes};
 
 use super::image::{ImageCursor, OpenCodestream};
+use super::tile_plan::packets_looked_at;
+use super::tiles::TileCursor;
 use super::{PlanError, ResponsePlan, Stage};
 use crate::view_window::PrecinctRange;
 
@@ -36,11 +38,15 @@ impl ResponsePlan {
         }
         let bytes_left = self.limits.index_ahead;
         let mut search = Search { index, missing: Vec::new(), bytes_left, chunk: None, steps_left: MAX_STEPS };
+        if self.stream.is_jpt() {
+            self.search_tiles(&mut search)?;
+            return Ok(self.needs(search));
+        }
         let (first, tile, mut cursor) = match self.stage {
             Stage::Metadata { .. } | Stage::MainHeaders { .. } => (0, Some(0), ImageCursor::default()),
             Stage::TileHeaders { codestream, tile } => (codestream, Some(tile), ImageCursor::default()),
             Stage::Image { codestream, cursor, .. } => (codestream, None, cursor),
-            Stage::LateMetadata { .. } | Stage::Done => return Ok(Vec::new()),
+            Stage::Tiles { .. } | Stage::LateMetadata { .. } | Stage::Done => return Ok(Vec::new()),
         };
         if let Some(mut tile) = tile {
             for open in self.open.iter().skip(first) {
@@ -55,6 +61,11 @@ impl ResponsePlan {
             }
             cursor = ImageCursor::default();
         }
+        Ok(self.needs(search))
+    }
+
+    /// What a search found missing, in order and joined.
+    fn needs(&mut self, search: Search<'_>) -> Vec<Range<u64>> {
         let mut missing = search.missing;
         missing.sort_unstable_by_key(|range| range.start);
         missing.dedup_by(|next, kept| {
@@ -65,7 +76,24 @@ impl ResponsePlan {
             touches
         });
         self.needs_index = !missing.is_empty();
-        Ok(missing)
+        missing
+    }
+
+    /// Walks on over the tiles of a JPT-stream, to the end of the round of the first codestream that is not done.
+    fn search_tiles(&mut self, search: &mut Search<'_>) -> Result<(), PlanError> {
+        let (first, mut cursor) = match self.stage {
+            Stage::Tiles { codestream, cursor, .. } => (codestream, cursor),
+            Stage::LateMetadata { .. } | Stage::Done => return Ok(()),
+            _ => (0, TileCursor::default()),
+        };
+        let extended = self.stream.is_extended();
+        for open in self.open.iter_mut().skip(first) {
+            if open.window.is_some_and(|window| !window.is_empty()) && search.goes_on() {
+                search.tiles(open, cursor.tile, extended)?;
+            }
+            cursor = TileCursor::default();
+        }
+        Ok(())
     }
 }
 
@@ -112,6 +140,57 @@ impl Search<'_> {
             }
         }
         Ok(())
+    }
+
+    fn tiles(&mut self, open: &mut OpenCodestream, first: u32, extended: bool) -> Result<(), PlanError> {
+        for n in first..open.tiles.len() {
+            if !self.goes_on() {
+                break;
+            }
+            self.steps_left -= 1;
+            let Some(tile) = open.tile(n).filter(|tile| !open.plans.contains_key(&tile.0)) else { continue };
+            let next = tile.0.saturating_add(1);
+            self.want(open.codestream.tile_part_range(tile.0..next))?;
+            let (view, parts) =
+                match (open.codestream.tile(tile, self.index), open.codestream.tile_parts(tile, self.index)) {
+                    (Ok(view), Ok(parts)) => (view, parts),
+                    (view, parts) => {
+                        self.note(view.map(|_| ()))?;
+                        self.note(parts.map(|_| ()))?;
+                        continue;
+                    }
+                };
+            if parts.len() <= 1 {
+                continue;
+            }
+            let begun = open.partial_plan.as_ref().filter(|partial| partial.tile == tile);
+            let begun = begun.map_or(0, |partial| partial.next_component);
+            for component in begun..open.codestream.header().siz().component_count() {
+                if !self.goes_on() {
+                    break;
+                }
+                self.steps_left -= 1;
+                let window = match open.component_window(tile, component, self.index) {
+                    Ok(window) => window,
+                    Err(error) => {
+                        self.note(Err(error))?;
+                        continue;
+                    }
+                };
+                let ranges = if open.wants_component(component) { window.ranges.as_slice() } else { &[] };
+                for range in packets_looked_at(&open.codestream, &view.geometry, component, (ranges, extended)) {
+                    self.want(range)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a range of the index and notes what of it is missing.
+    fn want(&mut self, range: Range<u64>) -> Result<(), PlanError> {
+        self.count(&range);
+        let found = self.index.require(range).map_err(OpenError::from);
+        self.note(found)
     }
 
     fn rows(

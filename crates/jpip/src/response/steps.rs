@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::batch::{Batch, Body, Sent};
 use super::image::{ImageCursor, PrecinctSlice, all_layer_ends, precinct_slice};
+use super::tiles::TileCursor;
 use super::{ResponsePlan, Stage};
 use crate::cache_model::{CacheModel, Held, PrecinctPlace};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
@@ -52,6 +53,7 @@ impl ResponsePlan {
             Stage::Image { codestream, cursor, sent } => {
                 self.image(codestream, (cursor, sent), model, index, (batch, budget))
             }
+            Stage::Tiles { codestream, cursor, sent } => self.tiles(codestream, (cursor, sent), model, index, batch),
             Stage::LateMetadata { n, sent } => {
                 let Some(&position) = self.late_metadata.get(n) else {
                     self.stage = Stage::Done;
@@ -81,11 +83,17 @@ impl ResponsePlan {
 
     fn main_header(&mut self, n: usize, sent: u64, model: &CacheModel, batch: &mut Batch) -> Step {
         let Some(open) = self.open.get(n) else {
-            self.stage = Stage::TileHeaders { codestream: 0, tile: 0 };
+            self.stage = if self.stream.is_jpt() {
+                Stage::Tiles { codestream: 0, cursor: TileCursor::default(), sent: 0 }
+            } else {
+                Stage::TileHeaders { codestream: 0, tile: 0 }
+            };
             return Step::On;
         };
         let key = BinKey::main_header(open.id);
-        let parts: Vec<Part> = open.codestream.jpp_main_header().iter().copied().map(Part::Span).collect();
+        let codestream = &open.codestream;
+        let header = if self.stream.is_jpt() { codestream.jpt_main_header() } else { codestream.jpp_main_header() };
+        let parts: Vec<Part> = header.iter().copied().map(Part::Span).collect();
         let len = parts.iter().map(Part::len).sum();
         let whole = Whole { key, len, parts: &parts, max: self.limits.max_message, divisible: true };
         let (step, sent) = self.whole_bin(&whole, sent, model, batch);
@@ -165,6 +173,7 @@ impl ResponsePlan {
             parts: bin.parts,
             parts_offset: 0,
             layer_ends: &[],
+            tile_aux: 0,
             max: bin.max,
             divisible: bin.divisible,
         };
@@ -172,7 +181,7 @@ impl ResponsePlan {
     }
 
     /// Writes one message and notes what it delivers.
-    fn write(&mut self, key: &BinKey, body: &Body<'_>, batch: &mut Batch) -> (Step, Option<u64>) {
+    pub(super) fn write(&mut self, key: &BinKey, body: &Body<'_>, batch: &mut Batch) -> (Step, Option<u64>) {
         let outcome = self.writer.write(body, batch);
         let (bytes, step) = match outcome {
             Sent::NoRoom => return (Step::Full, Some(body.offset)),
@@ -181,7 +190,9 @@ impl ResponsePlan {
         };
         let end = body.offset.saturating_add(bytes);
         let is_all = bytes == body.len;
-        if self.keeps_record || key.class == DataBinClass::Metadata {
+        // Chosen tile-parts may leave a gap before them, which a record cannot tell; they are never committed.
+        let keeps_record = self.keeps_record && self.needed_tile_parts.is_none();
+        if keeps_record || key.class == DataBinClass::Metadata {
             self.delivered.record(key, end, body.ends && is_all);
         }
         (step, (!is_all).then_some(end))
@@ -217,6 +228,7 @@ impl ResponsePlan {
         };
         if let Some((tile, window)) = window {
             cursor.note(&window);
+            self.is_quality_cut |= !window.ranges.is_empty() && self.layer_limits.is_cut_by_quality(window.layers);
             // The precincts of one resolution of the tile-component go in one step, or thousands of tiny ones
             // would each be looked up from the top.
             let range = window.range(cursor.resolution);
@@ -261,7 +273,7 @@ impl ResponsePlan {
 
     /// Whether the cache model will soon hold as many partly delivered precincts as it may. A window of more would
     /// be forgotten and sent again for ever; completed precincts take up next to nothing.
-    const fn is_record_filling(&self, model: &CacheModel) -> bool {
+    pub(super) const fn is_record_filling(&self, model: &CacheModel) -> bool {
         let most = self.limits.max_model_entries / 4 * 3;
         self.keeps_record && model.entries().saturating_add(self.delivered.entries()) >= most
     }
@@ -299,7 +311,7 @@ impl ResponsePlan {
         }
         let first = at.sequence.saturating_mul(u64::from(layers));
         let packet = |layer: u16| codestream.packet(at.tile, component, first + u64::from(layer), index);
-        let max_layers = self.request.layers.map_or(u16::MAX, |max| u16::try_from(max).unwrap_or(u16::MAX));
+        let max_layers = self.layer_limits.wanted(layers);
         let of_visit = at.cursor.layers(layers);
         if layers == 1 && of_visit == (0..1) && max_layers > 0 && wanted.is_none() && held == Held::Nothing {
             return Ok(self.sole_packet(&key, &packet(0)?, at.sent, batch));
@@ -357,7 +369,7 @@ impl ResponsePlan {
     /// A message of a precinct data-bin that holds nothing yet.
     const fn precinct_body(&self, key: &BinKey) -> Body<'static> {
         Body {
-            class: if self.extended { DataBinClass::ExtendedPrecinct } else { DataBinClass::Precinct },
+            class: if self.stream.is_extended() { DataBinClass::ExtendedPrecinct } else { DataBinClass::Precinct },
             codestream: key.codestream,
             id: key.id,
             offset: 0,
@@ -366,6 +378,7 @@ impl ResponsePlan {
             parts: &[],
             parts_offset: 0,
             layer_ends: &[],
+            tile_aux: 0,
             max: self.limits.max_message,
             divisible: true,
         }

@@ -16,7 +16,7 @@ use super::pair::*;
 const WHOLE: &str = "fsiz=999999,999999";
 
 /// Codestreams of every kind that matters to delivery.
-fn kinds() -> Vec<(&'static str, TinyCodestream)> {
+pub(super) fn kinds() -> Vec<(&'static str, TinyCodestream)> {
     let base = tiny_codestream().size(70, 50);
     let mut kinds = vec![
         ("plain", base.clone()),
@@ -92,7 +92,7 @@ fn a_3_the_order_of_a_response_is_metadata_headers_layers_resolutions() {
 }
 
 /// The parsed main header of the first frame.
-fn header(server: &Server) -> MainHeader {
+pub(super) fn header(server: &Server) -> MainHeader {
     let built = &server.built[0];
     MainHeader::parse(&built.bytes[..built.main_header_len as usize], &Limits::default()).unwrap().0
 }

@@ -15,10 +15,9 @@ fn refused(query: &str) -> RequestError {
 
 #[test]
 fn what_is_not_served_is_named() {
-    for field in ["subtarget", "upload", "sendto", "abandon", "barrier", "tpneed"] {
+    for field in ["subtarget", "upload", "sendto", "abandon", "barrier"] {
         let value = match field {
             "subtarget" => "0-9",
-            "tpneed" => "0.0",
             "barrier" => "1",
             _ => "image/jp2",
         };
@@ -26,7 +25,7 @@ fn what_is_not_served_is_named() {
         assert!(matches!(error, RequestError::Unsupported { field: named } if named == field));
         assert_eq!(error.family(), codestream::Family::Unsupported);
     }
-    assert_eq!(refused("type=jpt-stream,image/jpeg"), RequestError::UnsupportedMediaType);
+    assert_eq!(refused("type=raw,image/jpeg"), RequestError::UnsupportedMediaType);
     let error = refused("pref=fullwindow/r,color-icc:1/r,meta:orig/r");
     assert_eq!(error, RequestError::RequiredPreference { set: "color-icc:1/r".into() });
 }
@@ -66,7 +65,7 @@ fn d_2_headers_say_what_was_done_otherwise() {
         ("JPIP-fsiz", Some("50,30")),
         ("JPIP-roff", Some("0,0")),
         ("JPIP-rsiz", Some("50,30")),
-        ("JPIP-quality", Some("-1")),
+        ("JPIP-quality", Some("100")),
         ("JPIP-align", Some("no")),
         ("JPIP-roi", Some("roi=no-roi")),
         ("JPIP-layers", Some("1")),

@@ -146,7 +146,15 @@ fn check_count(query: &str, limits: impl Fn(usize) -> Limits) {
 
 #[test]
 fn max_list_items_is_kept() {
-    for query in ["comps=0,1,2", "stream=0,1,2", "type=jpp-stream,jpt-stream,raw", "mset=0,1,2", "cclose=a,b,c"] {
+    for query in [
+        "comps=0,1,2",
+        "stream=0,1,2",
+        "type=jpp-stream,jpt-stream,raw",
+        "mset=0,1,2",
+        "cclose=a,b,c",
+        "tpmodel=0.0,0.1,0.2",
+        "tpneed=[0;1;2]0.0",
+    ] {
         check_count(query, |max_list_items| Limits { max_list_items, ..Limits::default() });
     }
 }

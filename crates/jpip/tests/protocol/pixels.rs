@@ -44,12 +44,12 @@ fn check(original: &[u8], rebuilt: &[u8], window: &ViewWindow, steps: &[(u32, u3
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Precincts that change with the resolution level, tiles that do not divide them, windows off every grid.
     #[test]
     fn every_window_decodes_to_the_pixels_of_the_whole_image(
-        reversible: bool, tiled: bool, subsampled: bool, order in 0usize..5, levels in 0u8..5,
+        reversible in any::<bool>(), tiled in any::<bool>(), subsampled in any::<bool>(), (tile_parts, jpt) in any::<(bool, bool)>(), order in 0usize..5, levels in 0u8..5,
         (x0, y0, width, height) in (0u32..9, 0u32..9, 60u32..150, 60u32..120),
         (fx, fy) in (5u32..150, 5u32..120), (ox, oy, sx, sy) in (0.0f64..0.9, 0.0f64..0.9, 0.01f64..0.6, 0.01f64..0.6),
     ) {
@@ -65,13 +65,21 @@ proptest! {
             code_block: (8, 8),
             reversible,
             tiles: tiled.then_some((53, 47)),
+            tile_part_per_resolution: tile_parts,
             ..EncodeParameters::default()
         };
-        let original = encode(&picture([x0, y0, width, height], steps), &parameters).unwrap();
+        let encoded = encode(&picture([x0, y0, width, height], steps), &parameters);
+        // OpenJPEG's encoder gets lost between tile-parts and precincts in some orders, and sometimes says so.
+        let is_sound = |bytes: &Vec<u8>| {
+            codestream::index_codestream(bytes, &codestream::Limits::default()).unwrap().damage.is_empty()
+        };
+        prop_assume!(!tile_parts || encoded.as_ref().is_ok_and(is_sound));
+        let original = encoded.unwrap();
         let server = server_of_bytes(&original);
         let at = |share: f64, of: u32| (share * f64::from(of)) as u32;
         let query = format!(
-            "fsiz={fx},{fy},closest&roff={},{}&rsiz={},{}",
+            "type={}&fsiz={fx},{fy},closest&roff={},{}&rsiz={},{}",
+            if jpt { "jpt-stream" } else { "jpp-stream" },
             at(ox, fx), at(oy, fy), at(sx, fx).max(1), at(sy, fy).max(1)
         );
         let reply = server.stateless(&query);
