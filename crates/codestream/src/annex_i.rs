@@ -44,7 +44,7 @@ mod write;
 
 pub(crate) use embed::jp2_head;
 pub use embed::{Embedded, embed};
-pub use read::{FileIndex, IndexedCodestream, TileView};
+pub use read::{FileIndex, IndexedCodestream, Place, Places, TileView};
 pub(crate) use tables::box_header;
 pub use write::IndexWriter;
 

@@ -20,6 +20,7 @@ pub mod file;
 mod headers;
 mod packet_header;
 mod precincts;
+pub mod presented;
 mod rope;
 mod segments;
 mod tile_parts;
