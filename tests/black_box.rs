@@ -31,5 +31,7 @@ mod process;
 mod scu;
 #[path = "black_box/stream.rs"]
 mod stream;
+#[path = "black_box/transcode.rs"]
+mod transcode;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;

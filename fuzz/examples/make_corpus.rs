@@ -26,6 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, bytes) in &codestreams {
         write("codestream_index", name, bytes)?;
     }
+    // Three bytes that choose the layout come first.
+    for (choice, (name, bytes)) in (0u8..).zip(&codestreams) {
+        write("relayout", name, &[&[choice.wrapping_mul(37), 0x33, 0x77], bytes.as_slice()].concat())?;
+    }
     let plain = &codestreams[0].1;
     for (name, bytes) in [
         ("jp2", files::jp2_file(plain)),

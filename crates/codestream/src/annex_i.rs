@@ -42,8 +42,10 @@ mod read;
 mod tables;
 mod write;
 
+pub(crate) use embed::jp2_head;
 pub use embed::{Embedded, embed};
-pub use read::{FileIndex, IndexedCodestream, TileView};
+pub use read::{FileIndex, IndexedCodestream, Place, Places, TileView};
+pub(crate) use tables::box_header;
 pub use write::IndexWriter;
 
 pub use crate::index::PacketParts;

@@ -54,6 +54,11 @@ impl TileGeometry {
         &self.coding
     }
 
+    /// How the tile is coded, to be kept.
+    pub(crate) const fn shared_coding(&self) -> &Arc<TileCoding> {
+        &self.coding
+    }
+
     /// Csiz.
     #[must_use]
     pub fn component_count(&self) -> u16 {

@@ -13,7 +13,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use budget::Budget;
+pub(crate) use budget::Budget;
 use findings::Findings;
 use packed::split_by_tile_part;
 pub use packet_table::PacketTable;
@@ -109,6 +109,22 @@ impl CodestreamIndex {
 }
 
 impl IndexedTile {
+    /// Where a packet lies: its header, if that is packed away, and what is in place.
+    pub(crate) fn packet_places(
+        &self,
+        component: u16,
+        sequence: u64,
+        layer: u16,
+    ) -> (Option<SmallVec<[Span; 2]>>, Option<Span>) {
+        let entry = sequence.saturating_mul(u64::from(self.coding.layers)).saturating_add(u64::from(layer));
+        let find = |tables: &[PacketTable]| tables.get(usize::from(component)).and_then(|table| table.get(entry));
+        let headers = self.packed_headers.as_deref().map(|tables| {
+            let straddling = self.straddling_headers.get(&(component, entry)).cloned();
+            straddling.unwrap_or_else(|| find(tables).into_iter().collect())
+        });
+        (headers, find(&self.packets))
+    }
+
     /// The parts of packet `sequence × layers + layer` of a component.
     #[must_use]
     pub fn packet(&self, component: u16, sequence: u64, layer: u16) -> PacketParts {

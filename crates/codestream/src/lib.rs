@@ -2,7 +2,7 @@
 //!
 //! Does: boxes of the JP2 family, marker segments, tiles, resolutions and precincts on the reference
 //! grid, the five progressions, packet headers (Part 1 and HT) down to lengths, the codestream index and
-//! its exchange form, the index boxes of ISO/IEC 15444-9 Annex I.
+//! its exchange form, the index boxes of ISO/IEC 15444-9 Annex I, and the same code-blocks in another layout.
 //!
 //! Never: decodes a code-block, opens a file or a socket, reads a clock, trusts a length that it has not
 //! checked, or hands out a byte position that [`FrameExtents::locate`] has not seen.
@@ -30,6 +30,7 @@ pub mod parts;
 pub mod progression;
 pub mod reader;
 pub mod rect;
+pub mod relayout;
 #[cfg(any(test, feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;
@@ -48,3 +49,4 @@ pub use parts::{CHUNK, NotLoaded, SparseBytes};
 pub use progression::{PacketId, PacketSequence};
 pub use reader::{ByteSource, FrameSource};
 pub use rect::Rect;
+pub use relayout::{Layout, Relaid, RelayoutError, relayout};

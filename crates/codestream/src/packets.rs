@@ -5,11 +5,13 @@
 
 mod bits;
 mod code_block;
+mod contributions;
 mod tag_tree;
 
 use bits::SliceBytes;
 pub(crate) use bits::{Bits, HeaderBytes, Stop};
 use code_block::contribution_len;
+pub(crate) use contributions::Contributions;
 use smallvec::SmallVec;
 use tag_tree::{Node, TagTree};
 
@@ -119,6 +121,16 @@ impl PrecinctState {
 
     /// Reads one packet header proper, without SOP and EPH; gives the length of the body [15444-1 B.10].
     pub(crate) fn read_from<B: HeaderBytes>(&mut self, layer: u16, bytes: &mut B) -> Result<u64, Stop> {
+        self.read_contributions(layer, bytes, &mut ())
+    }
+
+    /// As [`Self::read_from`], and tells `sink` what each code-block contributes, in the order of the body.
+    pub(crate) fn read_contributions<B: HeaderBytes, C: Contributions>(
+        &mut self,
+        layer: u16,
+        bytes: &mut B,
+        sink: &mut C,
+    ) -> Result<u64, Stop> {
         let mut bits = Bits::new(bytes);
         let mut body_len = 0u64;
         if bits.bit()? {
@@ -127,11 +139,12 @@ impl PrecinctState {
                 self.allocate()?;
             }
             let mut nodes = &mut *self.nodes;
-            for &(wide, high) in &self.bands {
+            for (number, &(wide, high)) in self.bands.iter().enumerate() {
                 let tree = TagTree::new(wide, high);
-                let (band, rest) = nodes.split_at_mut_checked(tree.node_count()).ok_or(Stop::INCONSISTENT)?;
+                let (nodes_of_band, rest) = nodes.split_at_mut_checked(tree.node_count()).ok_or(Stop::INCONSISTENT)?;
                 nodes = rest;
-                body_len = body_len.saturating_add(read_band(&tree, band, self.style, layer, &mut bits)?);
+                let band = Band { number, tree: &tree, style: self.style };
+                body_len = body_len.saturating_add(read_band(&band, nodes_of_band, layer, &mut bits, sink)?);
             }
         }
         bits.align()?;
@@ -153,14 +166,23 @@ impl PrecinctState {
     }
 }
 
-/// The contributions of one sub-band's code-blocks; gives the sum of their lengths.
-fn read_band<B: HeaderBytes>(
-    tree: &TagTree,
-    nodes: &mut [Node],
+/// One sub-band of a precinct.
+struct Band<'a> {
+    /// Its place among the sub-bands of the resolution level.
+    number: usize,
+    tree: &'a TagTree,
     style: CodeBlockStyle,
+}
+
+/// The contributions of one sub-band's code-blocks; gives the sum of their lengths.
+fn read_band<B: HeaderBytes, C: Contributions>(
+    band: &Band<'_>,
+    nodes: &mut [Node],
     layer: u16,
     bits: &mut Bits<'_, B>,
+    sink: &mut C,
 ) -> Result<u64, Stop> {
+    let tree = band.tree;
     // The root bounds all leaves: one bit may say that no code-block is included yet.
     if !tree.may_include(nodes, layer, bits)? {
         return Ok(0);
@@ -175,13 +197,14 @@ fn read_band<B: HeaderBytes>(
             if !included {
                 continue;
             }
+            let mut zero_planes = None;
             if !seen {
-                // How many bit-planes are zero matters to a decoder; here it only has to be passed.
-                tree.read_zero_planes(nodes, x, y, bits)?;
+                zero_planes = Some(tree.read_zero_planes(nodes, x, y, bits)?);
                 nodes.get_mut(leaf).ok_or(Stop::INCONSISTENT)?.include();
             }
+            sink.code_block(band.number, x, y, zero_planes)?;
             let node = nodes.get_mut(leaf).ok_or(Stop::INCONSISTENT)?;
-            sum = sum.saturating_add(contribution_len(style, node, bits)?);
+            sum = sum.saturating_add(contribution_len(band.style, node, bits, sink)?);
         }
     }
     Ok(sum)

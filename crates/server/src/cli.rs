@@ -17,6 +17,7 @@ mod index;
 mod inspect;
 mod local;
 mod serve;
+mod transcode;
 
 /// A DICOM imaging service built around JPIP
 ///
@@ -45,6 +46,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     Index(index::Index),
     Inspect(inspect::Inspect),
+    Transcode(transcode::Transcode),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::Doctor),
 }
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Fetch(args) => client(fetch::run(args)),
         Command::Index(args) => index::run(&args),
         Command::Inspect(args) => client(inspect::run(args)),
+        Command::Transcode(args) => transcode::run(&args),
         Command::Fsck(args) => client(fsck::run(args)),
         Command::Doctor(args) => client(doctor::run(args)),
     };

@@ -78,7 +78,7 @@ impl<W: Write + Seek> Embedding<'_, W> {
         let whole = Extent::new(0, self.source.len());
         // The JP2 header repeats SIZ, so the codestream is read before anything is written.
         let indexed = index_codestream(self.source, self.limits)?;
-        let head = jp2_head(indexed.index.header.siz(), indexed.index.header.is_htj2k());
+        let head = jp2_head(indexed.index.header.siz(), indexed.index.header.is_htj2k(), b"jpip");
         self.out.write_all(&head)?;
         self.finder()?;
         let from = FrameExtents::new(vec![whole], whole.len);
@@ -215,8 +215,9 @@ impl<W: Write + Seek> Embedding<'_, W> {
     }
 }
 
-/// Signature, file type and JP2 header for a codestream that came without any [15444-1 I.5].
-fn jp2_head(siz: &Siz, htj2k: bool) -> Vec<u8> {
+/// Signature, file type and JP2 header for a codestream that came without any [15444-1 I.5]; `compatible` are brands
+/// for the compatibility list.
+pub(crate) fn jp2_head(siz: &Siz, htj2k: bool, compatible: &[u8]) -> Vec<u8> {
     let boxed = |box_type: BoxType, contents: &[u8]| [&box_header(box_type, contents.len() as u64), contents].concat();
     let brand: &[u8; 4] = if htj2k { b"jph " } else { b"jp2 " };
     let depths: Vec<u8> = siz
@@ -243,7 +244,7 @@ fn jp2_head(siz: &Siz, htj2k: bool) -> Vec<u8> {
         header.extend(boxed(*b"bpcc", &depths));
     }
     header.extend(boxed(*b"colr", &[1, 0, 0, 0, 0, 0, colour_space]));
-    let file_type = [&brand[..], &[0; 4], brand, b"jpip"].concat();
+    let file_type = [&brand[..], &[0; 4], brand, compatible].concat();
     [boxed(*b"jP  ", &[0x0D, 0x0A, 0x87, 0x0A]), boxed(*b"ftyp", &file_type), boxed(*b"jp2h", &header)].concat()
 }
 

@@ -265,7 +265,7 @@ fn copy<W: Write>(cells: &mut Cells<'_, W>, codestream: &dyn ByteSource, spans: 
 }
 
 /// The fixed part, as read back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
     pub(super) wide: bool,
     pub(super) tile_part_auxiliary: bool,

@@ -1,7 +1,11 @@
 //! Reading the stored index of one object, in parts.
 
+mod relaid;
+
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use relaid::{Place, Places};
 
 use super::OpenError;
 use super::layout::{AFTER_SOP, CONTINUES, SOP_LEN};
@@ -13,6 +17,7 @@ use crate::index::{PacketParts, TilePartSpan};
 use crate::limits::Limits;
 use crate::main_header::MainHeader;
 use crate::parts::SparseBytes;
+use crate::relayout::Relaid;
 
 /// The stored index of one object.
 #[derive(Debug, Clone)]
@@ -155,6 +160,8 @@ pub struct IndexedCodestream {
     tpix_cells: u64,
     /// Contents of our box in the index file.
     private: Range<u64>,
+    /// The layout that is presented, if it is not the stored one; all else here is empty then.
+    relaid: Option<Arc<Relaid>>,
 }
 
 /// What the main data-bins and precincts of a tile need.
@@ -220,6 +227,7 @@ impl IndexedCodestream {
             tpix_cells,
             private,
             head,
+            relaid: None,
         })
     }
 
@@ -274,6 +282,9 @@ impl IndexedCodestream {
     ///
     /// - [`OpenError::NotLoaded`] with what must be loaded before the call can succeed.
     pub fn tile_exists(&self, tile: TileIndex, bytes: &SparseBytes) -> Result<bool, OpenError> {
+        if let Some(relaid) = &self.relaid {
+            return Ok(relaid.index.tile(tile).is_some());
+        }
         if tile.0 >= self.head.rows || self.head.tile_part_columns == 0 {
             return Ok(false);
         }
@@ -288,6 +299,9 @@ impl IndexedCodestream {
     /// - [`OpenError::NotLoaded`] with what must be loaded before the call can succeed.
     /// - [`OpenError::Unusable`] if a tile-part is not inside the codestream.
     pub fn tile_parts(&self, tile: TileIndex, bytes: &SparseBytes) -> Result<Vec<TilePartSpan>, OpenError> {
+        if let Some(relaid) = &self.relaid {
+            return Ok(relaid.index.tile(tile).map(|tile| tile.tile_parts.clone()).unwrap_or_default());
+        }
         let mut parts = Vec::new();
         if tile.0 >= self.head.rows {
             return Ok(parts);
@@ -314,6 +328,9 @@ impl IndexedCodestream {
     /// - [`OpenError::NotLoaded`] with what must be loaded before the call can succeed.
     /// - [`OpenError::Unusable`] if there is no such tile or the index lies.
     pub fn tile(&self, tile: TileIndex, bytes: &SparseBytes) -> Result<TileView, OpenError> {
+        if let Some(relaid) = &self.relaid {
+            return relaid::tile(relaid, tile);
+        }
         let siz = self.header.siz();
         if tile.0 >= siz.tile_count() {
             return Err(OpenError::Unusable("there is no such tile"));
@@ -378,6 +395,9 @@ impl IndexedCodestream {
         entry: u64,
         bytes: &SparseBytes,
     ) -> Result<PacketParts, OpenError> {
+        if let Some(relaid) = &self.relaid {
+            return Ok(relaid::packet(relaid, tile, component, entry));
+        }
         let mut parts = PacketParts::new();
         let Some(table) = self.tables.get(usize::from(component)).filter(|_| tile.0 < self.head.rows) else {
             return Ok(parts);

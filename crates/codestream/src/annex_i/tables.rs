@@ -71,7 +71,7 @@ pub(super) const fn header_len(contents_len: u64) -> u64 {
 }
 
 /// The header of a box; with `XLBox` only when it is needed.
-pub(super) fn box_header(box_type: BoxType, contents_len: u64) -> Vec<u8> {
+pub(crate) fn box_header(box_type: BoxType, contents_len: u64) -> Vec<u8> {
     match u32::try_from(contents_len.saturating_add(8)) {
         Ok(lbox) => [lbox.to_be_bytes(), box_type].concat(),
         Err(_) => long_box_header(box_type, contents_len).to_vec(),

@@ -131,10 +131,19 @@ impl ResolutionLevel {
         Rect::new(x0, y0, x1, y1)
     }
 
+    /// All code-blocks of `band`.
+    #[must_use]
+    pub fn all_code_blocks(&self, band: &Subband) -> CodeBlockGrid {
+        self.code_blocks_in(band.rect)
+    }
+
     /// The code-blocks of `band` in the precinct in column `px`, row `py`.
     #[must_use]
     pub fn code_blocks(&self, band: &Subband, px: u32, py: u32) -> CodeBlockGrid {
-        let rect = self.precinct_in_band(band, px, py);
+        self.code_blocks_in(self.precinct_in_band(band, px, py))
+    }
+
+    fn code_blocks_in(&self, rect: Rect<BandGrid>) -> CodeBlockGrid {
         let (xcb, ycb) = (u32::from(self.xcb), u32::from(self.ycb));
         let (first_x, first_y) = (floor_shift(rect.x0, xcb), floor_shift(rect.y0, ycb));
         if rect.is_empty() {

@@ -9,7 +9,7 @@ use crate::packets::Stop;
 /// Every legal codestream stays far below: a packet takes at least one byte, and a code-block is looked at
 /// once a layer. The constant parts leave room for blank images and for files that were cut off early.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     packets: Meter,
     /// Resolution levels of tile-components set up, and steps of packet sequences.
     steps: Meter,
@@ -41,7 +41,7 @@ impl Meter {
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits, source_len: u64) -> Self {
+    pub(crate) fn new(limits: &Limits, source_len: u64) -> Self {
         let scaled = |constant: u64, per_byte: u64| source_len.saturating_mul(per_byte).saturating_add(constant);
         Self {
             packets: Meter::new("packets announced", scaled(1 << 20, 16).min(limits.max_packets)),
@@ -53,28 +53,28 @@ impl Budget {
     }
 
     /// Counts packets that a tile announces.
-    pub(super) const fn announce(&mut self, packets: u64) -> Result<(), ParseError> {
+    pub(crate) const fn announce(&mut self, packets: u64) -> Result<(), ParseError> {
         if self.packets.add(packets) { Ok(()) } else { Err(self.packets.error()) }
     }
 
-    pub(super) const fn step(&mut self, steps: u64) -> Result<(), ParseError> {
+    pub(crate) const fn step(&mut self, steps: u64) -> Result<(), ParseError> {
         if self.steps.add(steps) { Ok(()) } else { Err(self.steps.error()) }
     }
 
     /// Counts packet tables: a tile whose only packet is of its last component has one for each.
-    pub(super) const fn tables(&mut self, tables: u64) -> Result<(), ParseError> {
+    pub(crate) const fn tables(&mut self, tables: u64) -> Result<(), ParseError> {
         if self.tables.add(tables) { Ok(()) } else { Err(self.tables.error()) }
     }
 
-    pub(super) const fn visit(&mut self, code_blocks: u64) -> Result<(), Stop> {
+    pub(crate) const fn visit(&mut self, code_blocks: u64) -> Result<(), Stop> {
         if self.visits.add(code_blocks) { Ok(()) } else { Err(stop(&self.visits)) }
     }
 
-    pub(super) const fn hold(&mut self, code_blocks: u64) -> Result<(), Stop> {
+    pub(crate) const fn hold(&mut self, code_blocks: u64) -> Result<(), Stop> {
         if self.held.add(code_blocks) { Ok(()) } else { Err(stop(&self.held)) }
     }
 
-    pub(super) const fn release(&mut self, code_blocks: u64) {
+    pub(crate) const fn release(&mut self, code_blocks: u64) {
         self.held.found = self.held.found.saturating_sub(code_blocks);
     }
 }

@@ -40,7 +40,7 @@ impl PacketTable {
     }
 
     /// Puts a packet in; `false` if it is too long to be one or the entry too far for this machine.
-    pub(super) fn insert(&mut self, entry: u64, span: Span) -> bool {
+    pub(crate) fn insert(&mut self, entry: u64, span: Span) -> bool {
         let (Ok(at), Ok(len)) = (usize::try_from(entry), u32::try_from(span.len)) else { return false };
         if len == 0 {
             return true;
@@ -61,8 +61,21 @@ impl PacketTable {
         true
     }
 
+    /// Moves every packet by so many bytes towards the end.
+    pub(crate) fn shift(&mut self, by: u64) {
+        let moved = |entry: &mut Entry| {
+            if entry.len > 0 {
+                entry.offset = { entry.offset }.saturating_add(by);
+            }
+        };
+        match &mut self.entries {
+            Entries::Dense(entries) => entries.iter_mut().for_each(moved),
+            Entries::Sparse(entries) => entries.iter_mut().for_each(|(_, entry)| moved(entry)),
+        }
+    }
+
     /// To be called when all packets are in.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         match &mut self.entries {
             Entries::Dense(entries) => entries.shrink_to_fit(),
             Entries::Sparse(entries) => {

@@ -2,16 +2,18 @@
 //! [15444-1 B.10.6, B.10.7; 15444-15 B.1-B.3].
 
 use super::tag_tree::Node;
-use super::{Bits, HeaderBytes, Stop};
+use super::{Bits, Contributions, HeaderBytes, Stop};
 use crate::markers::CodeBlockStyle;
 
 /// Reads what the packet says of an included code-block; gives its bytes in the body.
-pub(super) fn contribution_len<B: HeaderBytes>(
+pub(super) fn contribution_len<B: HeaderBytes, C: Contributions>(
     style: CodeBlockStyle,
     block: &mut Node,
     bits: &mut Bits<'_, B>,
+    sink: &mut C,
 ) -> Result<u64, Stop> {
     let passes = read_passes(bits)?;
+    sink.passes(passes);
     let longer = bits.ones(MAX_LENGTH_BITS)?;
     let lblock = u32::from(block.lblock()) + longer;
     if lblock > MAX_LENGTH_BITS {
@@ -19,12 +21,12 @@ pub(super) fn contribution_len<B: HeaderBytes>(
     }
     block.set_lblock(u8::try_from(lblock).unwrap_or(u8::MAX));
     if !style.is_ht() || block.is_part_1() {
-        return part_1_len(style, block, passes, bits);
+        return part_1_len(style, block, passes, bits, sink);
     }
     if block.cleanup_seen() {
-        return ht_refinement_len(block, passes, bits);
+        return ht_refinement_len(block, passes, bits, sink);
     }
-    ht_first_len(style, block, passes, bits)
+    ht_first_len(style, block, passes, bits, sink)
 }
 
 /// Number of new coding passes, 1 to 164 [15444-1 Table B.4].
@@ -54,17 +56,30 @@ fn read_len<B: HeaderBytes>(block: &Node, passes: u16, bits: &mut Bits<'_, B>) -
     bits.bits(width)
 }
 
+/// The length of a whole codeword segment with so many passes.
+fn read_segment<B: HeaderBytes, C: Contributions>(
+    block: &Node,
+    passes: u16,
+    bits: &mut Bits<'_, B>,
+    sink: &mut C,
+) -> Result<u64, Stop> {
+    let len = read_len(block, passes, bits)?;
+    sink.segment(passes.max(1).ilog2(), len)?;
+    Ok(len)
+}
+
 fn length_bits(block: &Node, passes: u16) -> u32 {
     u32::from(block.lblock()) + passes.max(1).ilog2()
 }
 
 /// Codeword segments of the arithmetic coder [15444-1 Table D.9]: all passes in one, each pass in its own,
 /// or, with bypass, 10 passes and then alternately two raw ones and one cleanup.
-fn part_1_len<B: HeaderBytes>(
+fn part_1_len<B: HeaderBytes, C: Contributions>(
     style: CodeBlockStyle,
     block: &mut Node,
     passes: u16,
     bits: &mut Bits<'_, B>,
+    sink: &mut C,
 ) -> Result<u64, Stop> {
     let mut left = passes;
     let mut sum = 0u64;
@@ -82,7 +97,7 @@ fn part_1_len<B: HeaderBytes>(
             1
         };
         let taken = left.min(room);
-        sum = sum.saturating_add(read_len(block, taken, bits)?);
+        sum = sum.saturating_add(read_segment(block, taken, bits, sink)?);
         let mut after = done.saturating_add(taken);
         if after >= BYPASS_START {
             after = BYPASS_START + (after - BYPASS_START) % 3;
@@ -97,18 +112,19 @@ fn part_1_len<B: HeaderBytes>(
 ///
 /// Placeholder passes, in threes and without bytes, may come before it. `passes` of the node counts modulo 3:
 /// 0 is a cleanup pass, 1 a `SigProp` one, 2 a `MagRef` one.
-fn ht_first_len<B: HeaderBytes>(
+fn ht_first_len<B: HeaderBytes, C: Contributions>(
     style: CodeBlockStyle,
     block: &mut Node,
     passes: u16,
     bits: &mut Bits<'_, B>,
+    sink: &mut C,
 ) -> Result<u64, Stop> {
     let mixed = style.is_ht_mixed();
     let done = block.passes();
     let refinement = (done + passes - 1) % 3;
     block.set_passes((done + passes) % 3);
     let Some(up_to_cleanup) = passes.checked_sub(refinement).filter(|&n| n > 0) else {
-        let len = read_len(block, passes, bits)?;
+        let len = read_segment(block, passes, bits, sink)?;
         if len > 0 {
             if !mixed {
                 return Err(Stop::Malformed("HT placeholder passes with bytes"));
@@ -128,6 +144,7 @@ fn ht_first_len<B: HeaderBytes>(
             return Err(Stop::Malformed("codeword segment length of more than 32 bits"));
         }
         len = (len << further) | bits.bits(further)?;
+        sink.segment(passes.max(1).ilog2(), len)?;
         if len > 0 {
             if !mixed {
                 return Err(Stop::Malformed("HT placeholder passes with bytes"));
@@ -138,20 +155,26 @@ fn ht_first_len<B: HeaderBytes>(
         return Ok(len);
     }
     block.see_cleanup();
+    sink.segment(up_to_cleanup.ilog2(), len)?;
     if refinement > 0 {
-        len = len.saturating_add(read_len(block, refinement, bits)?);
+        len = len.saturating_add(read_segment(block, refinement, bits, sink)?);
     }
     Ok(len)
 }
 
 /// Later contributions of an HT code-block: refinement segments of up to two passes, then cleanup passes.
-fn ht_refinement_len<B: HeaderBytes>(block: &mut Node, passes: u16, bits: &mut Bits<'_, B>) -> Result<u64, Stop> {
+fn ht_refinement_len<B: HeaderBytes, C: Contributions>(
+    block: &mut Node,
+    passes: u16,
+    bits: &mut Bits<'_, B>,
+    sink: &mut C,
+) -> Result<u64, Stop> {
     let mut left = passes;
     let mut sum = 0u64;
     while left > 0 {
         let done = block.passes();
         let taken = if done == 0 { 1 } else { left.min(3 - done) };
-        sum = sum.saturating_add(read_len(block, taken, bits)?);
+        sum = sum.saturating_add(read_segment(block, taken, bits, sink)?);
         block.set_passes((done + taken) % 3);
         left -= taken;
     }

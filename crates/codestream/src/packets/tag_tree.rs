@@ -165,14 +165,14 @@ impl TagTree {
         Ok(true)
     }
 
-    /// Reads the number of zero bit-planes of a code-block to its end.
+    /// Reads the number of zero bit-planes of a code-block to its end, and gives it.
     pub(super) fn read_zero_planes<B: HeaderBytes>(
         &self,
         nodes: &mut [Node],
         x: u32,
         y: u32,
         bits: &mut Bits<'_, B>,
-    ) -> Result<(), Stop> {
+    ) -> Result<u8, Stop> {
         let mut low = 0u8;
         for (up, plane) in self.planes.iter().enumerate().rev() {
             let node = nodes.get_mut(plane.at(x, y, up)).ok_or(Stop::INCONSISTENT)?;
@@ -186,7 +186,7 @@ impl TagTree {
             }
             low = node.aux;
         }
-        Ok(())
+        Ok(low)
     }
 }
 
