@@ -21,6 +21,8 @@ mod http_faults;
 mod listing;
 #[path = "black_box/media.rs"]
 mod media;
+#[path = "black_box/metadata.rs"]
+mod metadata;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]
@@ -29,6 +31,8 @@ mod pictures;
 mod process;
 #[path = "black_box/scu.rs"]
 mod scu;
+#[path = "black_box/series.rs"]
+mod series;
 #[path = "black_box/stream.rs"]
 mod stream;
 #[path = "black_box/transcode.rs"]

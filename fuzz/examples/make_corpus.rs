@@ -55,6 +55,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         write("jpip_query", name, query.as_bytes())?;
     }
 
+    let text = files::boxed(*b"xml ", b"<?xml version=\"1.0\"?><a/>");
+    let region = files::boxed(*b"roid", &[&[1u8, 1, 0, 0][..], &[0, 0, 0, 9].repeat(4)].concat());
+    let inner = files::boxed(*b"asoc", &[region, files::boxed(*b"lbl ", b"x"), text.clone()].concat());
+    let outer = files::boxed(*b"asoc", &[files::boxed(*b"nlst", &[1, 0, 0, 0]), inner, text].concat());
+    for (name, query) in [
+        ("all", "[*]!!"),
+        ("depth", "[xml_/a;asoc:r/w!]R0D3"),
+        ("limits", "[roid/w;lbl_:2],[xml_:0/sg]R1D0,[*:r/a]R2"),
+        ("octal", "[\\141soc]"),
+    ] {
+        write("metareq", name, &[query.as_bytes(), &[0], &outer].concat())?;
+    }
+    for (name, document) in [
+        ("openjpip", "<?xml version=\"1.0\"?>\n<roi name=\"island\" x=\"1890\" y=\"1950\" w=\"770\" h=\"310\"/>"),
+        ("wrapped", "<a><!-- c --><roi name='b&amp;&#x41;' x='1' y='2' w='3' h='4'></roi><![CDATA[x]]></a>"),
+        ("irt", "<irt refimg=\"n\" m1=\"1\" m2=\"0\" m3=\"-1e1\" m4=\"0\" m5=\"1\" m6=\"0\" m7=\"0\" m8=\"0\" m9=\"1\"/>"),
+        ("doctype", "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>"),
+    ] {
+        write("annotations", name, document.as_bytes())?;
+    }
+
     // A response as a server sends it: metadata-bin 0, main header, tile header, precincts, end; the first byte is
     // the length of the pieces it is cut into.
     let mut response = vec![7u8, 0x70, 0x08, 0x00, 0x00, 0x00];

@@ -228,6 +228,28 @@ impl Catalog {
         self.readers.target(name).await
     }
 
+    /// The target with this identifier.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn target_of_tid(&self, tid: &str) -> Result<Option<TargetRow>, CatalogError> {
+        if tid.contains('\0') {
+            return Ok(None);
+        }
+        self.readers.target_of_tid(tid).await
+    }
+
+    /// Series Instance UIDs in the order in which the first instance of each arrived, `limit` at most, after the cursor
+    /// of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
+    pub async fn list_series(&self, limit: u32, cursor: Option<&str>) -> Result<Page<String>, CatalogError> {
+        self.readers.list_series(limit, cursor).await
+    }
+
     /// The state of a stored object, `None` if it is not catalogued.
     ///
     /// # Errors

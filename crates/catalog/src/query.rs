@@ -172,6 +172,9 @@ pub(crate) fn targets(rest: &str) -> String {
 /// One target by name.
 pub(crate) const TARGET_BY_NAME: &str = "WHERE t.target = $1";
 
+/// A target by its identifier; of several names for the same content the one that came first.
+pub(crate) const TARGET_BY_TID: &str = "WHERE o.tid = $1 ORDER BY t.serial LIMIT 1";
+
 /// The targets that a bare `/jpip` may mean: files, and instances with an image; two are enough to know.
 pub(crate) const ONLY_TARGET: &str = "
     WHERE t.kind = 'file' OR (t.kind = 'instance' AND NOT (o.state = 'unservable' AND o.reason LIKE 'no-pixel-data:%'))
@@ -182,6 +185,12 @@ pub(crate) const SERIES_TARGETS: &str = "
     JOIN instances i ON i.serial = t.serial
     WHERE i.series_instance_uid = $1
     ORDER BY i.instance_number IS NULL, i.instance_number, i.sop_instance_uid LIMIT $2";
+
+/// The first instance of each series, in order of arrival; the caller adds where to go on.
+pub(crate) const SERIES: &str = "
+    SELECT i.serial, i.series_instance_uid FROM instances i
+    WHERE i.series_instance_uid IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM instances e WHERE e.series_instance_uid = i.series_instance_uid AND e.serial < i.serial)";
 
 /// Instances with their state; the caller adds the condition.
 pub(crate) const INSTANCES: &str = "

@@ -18,6 +18,20 @@ impl Readers {
         row.as_ref().map(rows::target).transpose()
     }
 
+    pub(crate) async fn target_of_tid(&self, tid: &str) -> Result<Option<TargetRow>, CatalogError> {
+        let text = AssertSqlSafe(query::targets(query::TARGET_BY_TID));
+        let row = self.optional(text, &[tid.into()]).await?;
+        row.as_ref().map(rows::target).transpose()
+    }
+
+    pub(crate) async fn list_series(&self, limit: u32, after: Option<&str>) -> Result<Page<String>, CatalogError> {
+        let after = after.map_or(Ok(0), cursor::decode)?;
+        let question = Question::new(query::SERIES).with(" AND i.serial > $", after);
+        let question = question.with(" ORDER BY i.serial LIMIT $", i64::from(limit) + 1);
+        let found = self.all(AssertSqlSafe(question.text), &question.values).await?;
+        page(&found, limit, |row| Ok(row.text("series_instance_uid")?.to_owned()))
+    }
+
     pub(crate) async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
         let row = self.optional(query::OBJECT_STATE, &[(&key.to_string()).into()]).await?;
         row.as_ref().map(rows::state).transpose()

@@ -13,12 +13,19 @@ use crate::extent::{Extent, ExtentError, FrameExtents, Span};
 use crate::limits::Limits;
 use crate::reader::ByteSource;
 
+pub mod append;
+pub mod composition;
 pub mod foreign;
 pub mod fragments;
 pub mod header;
+pub mod layers;
+pub mod metadata_tree;
 
+pub use composition::{Composition, Instruction, Orientation};
 pub use foreign::ForeignIndex;
 pub use header::{Colour, ImageHeader, Jp2Header};
+pub use layers::Layer;
+pub use metadata_tree::{Area, MetadataBox, MetadataTree, Subject};
 
 /// What a file begins like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

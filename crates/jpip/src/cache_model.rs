@@ -260,7 +260,7 @@ struct Meant {
 
 impl<'a, 'd> Scope<'a, 'd> {
     fn new(request: &Request, target: &'a LogicalTarget, limits: &Limits) -> Self {
-        let existing = requested_codestreams(request, &target.codestreams, limits).ids;
+        let existing = requested_codestreams(request, target, limits).ids;
         let numbers = existing.iter().map(|id| id.0..=id.0).collect();
         let defaults = Meant { existing, numbers };
         Self { set: &target.codestreams, defaults, limit: limits.max_codestreams, qualified: None }

@@ -36,4 +36,4 @@ pub use message::EorReason;
 pub use request::Request;
 pub use request::error::RequestError;
 pub use response::{Batch, Piece, PlanError, ResponsePlan};
-pub use target::{CodestreamSet, LogicalTarget, MetadataBin, MetadataBins, Part};
+pub use target::{BoxInBin, CodestreamSet, LogicalTarget, MetadataBin, MetadataBins, NamedRegion, Part};

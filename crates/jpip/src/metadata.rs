@@ -3,13 +3,16 @@
 //! Bin 0 holds the top-level boxes in file order. A contiguous codestream box becomes a placeholder that
 //! leads to incremental codestream data-bins; an XML box always becomes a placeholder with a bin of its own,
 //! because OpenJPIP's decoder takes the last metadata message for the XML (clients.md 16); other big boxes
-//! likewise, so that bin 0 stays small. Index boxes are left out: they speak of offsets that no client has.
+//! likewise, so that bin 0 stays small. An association box becomes one when something inside it does: its length would
+//! be wrong otherwise. Index boxes are left out: they speak of offsets that no client has.
 
-use bytes::{BufMut, Bytes};
-use codestream::boxes::BoxHeader;
-use codestream::jp2::Jp2File;
-use codestream::{Extent, FrameExtents};
+mod file;
+mod placeholder;
 
+use bytes::BufMut;
+
+pub use self::file::for_file;
+use self::placeholder::{Access, OriginalHeader, Placeholder};
 use crate::target::{MetadataBin, MetadataBins, Part};
 
 /// What a DICOM image looks like when it is presented as a file of the JP2 family.
@@ -43,44 +46,7 @@ pub enum Colour {
 /// The bins of a raw codestream: an empty bin 0, which is sent all the same.
 #[must_use]
 pub fn raw_codestream() -> MetadataBins {
-    MetadataBins { bins: vec![MetadataBin { id: 0, box_type: None, parts: Vec::new() }] }
-}
-
-/// The bins of a file of the JP2 family that is a stored object by itself; no byte of it is read.
-#[must_use]
-pub fn for_file(file: &Jp2File) -> MetadataBins {
-    let mut root = Vec::new();
-    let mut others = Vec::new();
-    for top in &file.boxes {
-        let header = &top.header;
-        match (&header.box_type, top.codestream) {
-            (b"iptr" | b"cidx" | b"fidx", _) => {}
-            (_, Some(codestream)) => {
-                root.push(Part::Inline(Placeholder::codestreams(header, u64::from(codestream), 1).encode()));
-            }
-            (b"j2cx", None) => root.push(Part::Inline(multiple_codestreams(file, header).encode())),
-            // Media data hold codestream bytes that the fragment tables name; nothing to hand out as metadata.
-            (b"mdat" | b"jp2c" | b"ftbl", None) => root.push(Part::Inline(Placeholder::closed(header).encode())),
-            (kind, None) if is_own_bin(kind, header.contents) => {
-                let id = others.len() as u64 + 1;
-                root.push(Part::Inline(Placeholder::contents(header, id).encode()));
-                let parts = vec![Part::Object(header.contents)];
-                others.push(MetadataBin { id, box_type: Some(header.box_type), parts });
-            }
-            _ => match root.last_mut() {
-                // Neighbours in the file stay one part.
-                Some(Part::Object(last)) if last.end() == header.span.offset => {
-                    *last = Extent::new(last.offset, last.len.saturating_add(header.span.len));
-                }
-                _ => root.push(Part::Object(header.span)),
-            },
-        }
-    }
-    // Readers that take the last metadata message for the XML find an XML box there.
-    others.sort_by_key(|bin| bin.box_type == Some(*b"xml "));
-    let mut bins = vec![MetadataBin { id: 0, box_type: None, parts: root }];
-    bins.append(&mut others);
-    MetadataBins { bins }
+    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: Vec::new() }])
 }
 
 /// The bins of a DICOM image: signature, file type and header boxes, and one placeholder for all frames.
@@ -109,93 +75,7 @@ pub fn for_frames(image: &ImagePresentation) -> MetadataBins {
     let original = OriginalHeader::Absent(*b"jp2c");
     let (first, count) = if image.frames > 1 { (1, image.frames) } else { (0, 1) };
     file.extend(Placeholder { original, access: Access::Codestreams { first, count } }.encode());
-    MetadataBins { bins: vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }] }
-}
-
-/// The placeholder of a multiple codestream box, whose codestreams are numbered one after the other.
-fn multiple_codestreams(file: &Jp2File, header: &BoxHeader) -> Placeholder {
-    let lies_inside = |extents: &FrameExtents| {
-        let first = extents.extents().first();
-        first.is_some_and(|first| header.contents.offset <= first.offset && first.end() <= header.contents.end())
-    };
-    let first = file.codestreams.iter().position(lies_inside);
-    let last = file.codestreams.iter().rposition(lies_inside);
-    let Some((first, last)) = first.zip(last) else { return Placeholder::closed(header) };
-    Placeholder::codestreams(header, first as u64, u32::try_from(last - first + 1).unwrap_or(u32::MAX))
-}
-
-/// A placeholder box [15444-9 A.3.6.3].
-struct Placeholder {
-    original: OriginalHeader,
-    access: Access,
-}
-
-enum OriginalHeader {
-    /// The header as it stands in the file.
-    Verbatim(smallvec::SmallVec<[u8; 16]>),
-    /// There is no such file; a header of unstated length.
-    Absent([u8; 4]),
-}
-
-enum Access {
-    /// The contents are in this metadata-bin.
-    Bin(u64),
-    /// The box stands for codestreams that arrive incrementally.
-    Codestreams { first: u64, count: u32 },
-    /// The contents are not available.
-    None,
-}
-
-impl Placeholder {
-    fn contents(header: &BoxHeader, bin: u64) -> Self {
-        Self { original: OriginalHeader::Verbatim(header.header_bytes()), access: Access::Bin(bin) }
-    }
-
-    fn codestreams(header: &BoxHeader, first: u64, count: u32) -> Self {
-        Self { original: OriginalHeader::Verbatim(header.header_bytes()), access: Access::Codestreams { first, count } }
-    }
-
-    fn closed(header: &BoxHeader) -> Self {
-        Self { original: OriginalHeader::Verbatim(header.header_bytes()), access: Access::None }
-    }
-
-    fn encode(&self) -> Bytes {
-        let mut body = Vec::new();
-        let (flags, bin) = match self.access {
-            Access::Bin(id) => (1, id),
-            Access::Codestreams { count: 1, .. } => (4, 0),
-            Access::Codestreams { .. } => (4 | 8, 0),
-            Access::None => (0, 0),
-        };
-        body.put_u32(flags);
-        body.put_u64(bin);
-        match &self.original {
-            OriginalHeader::Verbatim(bytes) => body.put_slice(bytes),
-            OriginalHeader::Absent(box_type) => {
-                body.put_u32(0);
-                body.put_slice(box_type);
-            }
-        }
-        if let Access::Codestreams { first, count } = self.access {
-            body.put_u64(0); // EquivID
-            body.put_u64(0); // EquivBH
-            body.put_u64(first);
-            if count > 1 {
-                body.put_u32(count);
-            }
-        }
-        let mut out = Vec::new();
-        push_box(&mut out, *b"phld", &body);
-        out.into()
-    }
-}
-
-fn is_own_bin(kind: &[u8; 4], contents: Extent) -> bool {
-    match kind {
-        b"jP  " | b"ftyp" | b"jp2h" | b"rreq" | b"jpch" | b"jplh" | b"comp" => false,
-        b"xml " => true,
-        _ => contents.len > MAX_INLINE,
-    }
+    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }])
 }
 
 fn header_contents(image: &ImagePresentation) -> Vec<u8> {
@@ -231,34 +111,12 @@ fn push_box(out: &mut Vec<u8>, box_type: [u8; 4], contents: &[u8]) {
     out.put_slice(contents);
 }
 
-/// Contents of a box that stays in bin 0, in bytes.
-const MAX_INLINE: u64 = 4096;
-
 #[cfg(test)]
 mod tests {
-    use codestream::testkit::files::{boxed, jp2_file};
-
     use super::*;
-
-    fn header(box_type: [u8; 4], declared_len: u64, header_len: u8) -> BoxHeader {
-        let span = Extent::new(100, declared_len);
-        let contents = Extent::new(100 + u64::from(header_len), declared_len - u64::from(header_len));
-        BoxHeader { box_type, header_len, span, contents, declared_len }
-    }
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn a_3_6_3_placeholders_are_those_of_the_vectors() {
-        let xml = Placeholder::contents(&header(*b"xml ", 508, 8), 1).encode();
-        assert_eq!(hex(&xml), "0000001c70686c64000000010000000000000001000001fc786d6c20");
-        let stream = Placeholder::codestreams(&header(*b"jp2c", 0x1234, 8), 0, 1).encode();
-        assert_eq!(
-            hex(&stream),
-            "0000003470686c64000000040000000000000000000012346a703263000000000000000000000000000000000000000000000000"
-        );
     }
 
     #[test]
@@ -266,47 +124,6 @@ mod tests {
         let metadata = raw_codestream();
         assert_eq!(metadata.bins.len(), 1);
         assert!(metadata.bin(0).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_3_6_the_boxes_of_a_file_keep_their_order() {
-        let xml = boxed(*b"xml ", b"<?xml version=\"1.0\"?><a/>");
-        let boxes = [
-            boxed(*b"iptr", &[0; 16]),
-            boxed(*b"uuid", &[7; 20]),
-            xml.clone(),
-            boxed(*b"uuid", &[8; 5000]),
-            boxed(*b"j2cx", &[boxed(*b"jp2c", b"two"), boxed(*b"jp2c", &[9; 5000])].concat()),
-            boxed(*b"j2cx", b""),
-            boxed(*b"cidx", &[0; 9]),
-            xml,
-        ];
-        let file = [jp2_file(b"one"), boxes.concat()].concat();
-        let bins = for_file(&Jp2File::parse(&file, &codestream::Limits::default()).unwrap()).bins;
-        let described: Vec<_> = bins.iter().map(|bin| (bin.id, bin.box_type, bin.len())).collect();
-        assert_eq!(described[1..], [(2, Some(*b"uuid"), 5000), (1, Some(*b"xml "), 25), (3, Some(*b"xml "), 25)]);
-        let bin_0: Vec<String> = bins[0]
-            .parts
-            .iter()
-            .map(|part| match part {
-                Part::Inline(bytes) => hex(bytes),
-                Part::Object(extent) => hex(&file[extent.offset as usize..extent.end() as usize]),
-                Part::Span(_) => panic!(),
-            })
-            .collect();
-        assert_eq!(bin_0.len(), 8, "{bin_0:?}");
-        assert!(
-            bin_0[0].starts_with("0000000c6a502020") && bin_0[0].contains("6a703268"),
-            "jP, ftyp, jp2h as they stand"
-        );
-        assert!(bin_0[1].starts_with("0000003470686c6400000004") && bin_0[1].ends_with("0000000000000000"));
-        assert_eq!(bin_0[2], hex(&boxed(*b"uuid", &[7; 20])));
-        assert_eq!(bin_0[3], "0000001c70686c6400000001000000000000000100000021786d6c20");
-        assert!(bin_0[4].starts_with("0000001c70686c64000000010000000000000002"));
-        assert!(bin_0[5].starts_with("0000003870686c640000000c0000000000000000000013a36a326378"), "{}", bin_0[5]);
-        assert!(bin_0[5].ends_with("000000000000000100000002"), "two codestreams from number 1 on");
-        assert_eq!(bin_0[6], "0000001c70686c64000000000000000000000000000000086a326378");
-        assert!(bin_0[7].starts_with("0000001c70686c64000000010000000000000003"));
     }
 
     #[test]

@@ -29,8 +29,9 @@ use self::range::{SampledRange, UintRange, list};
 use self::return_type::ReturnType;
 use self::scan::{Scanner, byte_count, ufloat};
 use self::tile_part_model::TilePartDescriptor;
-use self::window::{FrameSize, SamplePair};
+use self::window::{FrameSize, Rounding, SamplePair};
 use crate::limits::Limits;
+use crate::target::MetadataBins;
 
 /// The fields of one request; `None` or empty where a field is absent.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -204,8 +205,21 @@ impl Request {
         self.cclose.is_some()
             && self.cnew.is_empty()
             && self.fsiz.is_none()
+            && self.roi.is_none()
             && self.metareq.is_none()
             && self.need.is_none()
+    }
+
+    /// Puts the window of the region that `roi` names in the place of the one asked for; `false` if the target has no
+    /// region of this name, and the request stays as it is [15444-9 C.4.8].
+    pub(crate) fn take_region(&mut self, metadata: &MetadataBins) -> bool {
+        let named = self.roi.as_deref().and_then(|name| metadata.region(name));
+        let Some((region, (width, height))) = named.zip(metadata.picture) else { return false };
+        let area = region.area;
+        self.fsiz = Some(FrameSize { width, height, rounding: Rounding::Down });
+        self.roff = Some(SamplePair { x: area.x, y: area.y });
+        self.rsiz = Some(SamplePair { x: area.width, y: area.height });
+        true
     }
 
     /// The combinations that the standard excludes [15444-9 C.1.3].

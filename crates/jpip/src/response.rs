@@ -18,6 +18,7 @@ mod quality;
 mod steps;
 mod tile_plan;
 mod tiles;
+mod wanted_metadata;
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use codestream::parts::SparseBytes;
 use rangemap::RangeInclusiveSet;
 use thiserror::Error;
 
-use self::acceptance::{check_supported, wanted_metadata};
+use self::acceptance::{check_context, check_supported};
 use self::batch::MessageWriter;
 pub use self::batch::{Batch, Piece};
 pub use self::headers::HANDLED;
@@ -35,6 +36,7 @@ use self::image::{ImageCursor, OpenCodestream};
 use self::quality::LayerLimits;
 use self::steps::Step;
 use self::tiles::TileCursor;
+use self::wanted_metadata::{WantedBin, wanted_metadata};
 use crate::cache_model::{CacheModel, Held, NeededTileParts, speaks_of_another_version};
 use crate::data_bin::{BinKey, CodestreamId};
 use crate::limits::Limits;
@@ -45,6 +47,7 @@ use crate::request::return_type::StreamType;
 use crate::selection::requested_codestreams;
 use crate::target::{LogicalTarget, MetadataBin};
 use crate::view_window::ViewWindow;
+use crate::view_window::placement::{AskedWindow, Placement};
 
 /// Why a response cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -81,12 +84,15 @@ pub struct ResponsePlan {
     ids: Vec<CodestreamId>,
     is_cut: bool,
     context: Option<String>,
+    placements: Vec<(CodestreamId, Placement)>,
+    /// Whether the window is that of a region which `roi` names.
+    has_region: bool,
     components: Option<Arc<RangeInclusiveSet<u64>>>,
     need: Option<CacheModel>,
     needed_tile_parts: Option<NeededTileParts>,
-    /// Positions of metadata-bins sent before and after the image.
-    early_metadata: Vec<usize>,
-    late_metadata: Vec<usize>,
+    /// Metadata-bins sent before and after the image.
+    early_metadata: Vec<WantedBin>,
+    late_metadata: Vec<WantedBin>,
     open: Vec<OpenCodestream>,
     opened_or_refused: usize,
     stage: Stage,
@@ -150,8 +156,10 @@ impl ResponsePlan {
     pub fn new(request: &Request, target: Arc<LogicalTarget>, limits: &Limits) -> Result<Self, RequestError> {
         check_supported(request)?;
         let stream = StreamType::of(&request.types)?;
+        check_context(request, &target)?;
         let mut request = request.clone();
-        let codestreams = requested_codestreams(&request, &target.codestreams, limits);
+        let has_region = request.take_region(&target.metadata);
+        let codestreams = requested_codestreams(&request, &target, limits);
         let (mut need, mut needed_tile_parts) = (None, None);
         let (bins, tile_parts) = (request.need.take(), std::mem::take(&mut request.tpneed));
         if !speaks_of_another_version(&request, &target) {
@@ -169,7 +177,8 @@ impl ResponsePlan {
         // The model was applied before; a long one need not be kept.
         request.model = None;
         request.tpmodel = Vec::new();
-        let (early_metadata, late_metadata) = wanted_metadata(&request, &target, need.is_some());
+        let (early_metadata, late_metadata) =
+            wanted_metadata(&request, &target.metadata, &codestreams.ids, need.is_some());
         let mut components = None;
         if !request.comps.is_empty() {
             let mut wanted = RangeInclusiveSet::new();
@@ -189,6 +198,8 @@ impl ResponsePlan {
             ids,
             is_cut: codestreams.cut,
             context: codestreams.context,
+            placements: codestreams.placements,
+            has_region,
             components,
             need,
             needed_tile_parts,
@@ -210,7 +221,7 @@ impl ResponsePlan {
         })
     }
 
-    /// The request that is answered, without its `model` and `need`.
+    /// The request that is answered, without its `model` and `need`; a region that `roi` names is its window.
     #[must_use]
     pub const fn request(&self) -> &Request {
         &self.request
@@ -240,7 +251,11 @@ impl ResponsePlan {
         let window = match (self.request.fsiz, &self.need) {
             (Some(fsiz), _) => {
                 let max_discard = codestream.header().max_decomposition_levels();
-                Some(ViewWindow::map(fsiz, self.request.roff, self.request.rsiz, siz, max_discard))
+                let mut asked = AskedWindow { fsiz, roff: self.request.roff, rsiz: self.request.rsiz };
+                if let Some((_, placement)) = self.placements.iter().find(|(placed, _)| *placed == id) {
+                    asked = placement.on_layer(&asked, siz.reduced_size(0));
+                }
+                Some(ViewWindow::map(asked.fsiz, asked.roff, asked.rsiz, siz, max_discard))
             }
             // Without a window, `need` by itself says what to send [15444-9 C.8.2].
             (None, Some(_)) => Some(ViewWindow::whole(siz)),

@@ -5,7 +5,8 @@ use crate::limits::Limits;
 use crate::request::Request;
 use crate::request::context::CodestreamContext;
 use crate::request::range::{SampledRange, UintRange};
-use crate::target::CodestreamSet;
+use crate::target::{CodestreamSet, LogicalTarget};
+use crate::view_window::placement::Placement;
 
 /// The codestreams of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct RequestedCodestreams {
     pub ids: Vec<CodestreamId>,
     /// Whether existing codestreams were left out because they are too many.
     pub cut: bool,
+    /// Where codestreams of layers go on the composed picture that the window is counted on.
+    pub placements: Vec<(CodestreamId, Placement)>,
     /// Value of `JPIP-context`: each context that was understood and what it stands for.
     pub context: Option<String>,
 }
@@ -21,17 +24,27 @@ pub struct RequestedCodestreams {
 /// The codestreams that `stream` and `context` name, or the default one where both are absent
 /// [15444-9 C.4.6, C.4.7].
 ///
-/// Compositing layer *n* is codestream *n*. A context that is not understood is passed over; so is, in the answer
+/// Compositing layer *n* is codestream *n*, unless the target says which codestreams its layers are made of. A context that is not understood is passed over; so is, in the answer
 /// alone, one whose expansion would make it too long.
 #[must_use]
-pub fn requested_codestreams(request: &Request, set: &CodestreamSet, limits: &Limits) -> RequestedCodestreams {
+pub fn requested_codestreams(request: &Request, target: &LogicalTarget, limits: &Limits) -> RequestedCodestreams {
+    let set = &target.codestreams;
     let limit = limits.max_codestreams;
     let mut ranges = request.stream.clone();
-    let (mut answers, mut answer_len, mut to_expand) = (Vec::new(), 0, limit);
+    let mut is_named = !ranges.is_empty();
+    let (mut answers, mut placements) = (Vec::new(), Vec::new());
+    let (mut answer_len, mut to_expand) = (0, limit);
     for context in &request.context {
         let CodestreamContext::CompositingLayers { layers, instruction } = context else { continue };
-        ranges.push(*layers);
-        let existing = set.expand(&[*layers], to_expand);
+        is_named = true;
+        let of_layers = codestreams_of(layers, &target.metadata.layers, to_expand);
+        let of_layers = of_layers.as_deref().unwrap_or(std::slice::from_ref(layers));
+        let existing = set.expand(of_layers, to_expand);
+        ranges.extend(of_layers);
+        let composed = target.metadata.composition.as_ref().zip(*instruction);
+        if let Some(placement) = composed.and_then(|(all, (set, number))| Placement::of(all, set, number)) {
+            placements.extend(existing.iter().map(|id| (*id, placement)));
+        }
         to_expand -= existing.len();
         if let Some(names) = range_list(&existing, ';') {
             let instruction = instruction.map(|(set, number)| format!("[s{set}i{number}]")).unwrap_or_default();
@@ -42,15 +55,24 @@ pub fn requested_codestreams(request: &Request, set: &CodestreamSet, limits: &Li
             }
         }
     }
-    let mut ids = if ranges.is_empty() {
+    let mut ids = if is_named {
+        set.expand(&ranges, limit.saturating_add(1))
+    } else {
         let default = set.default_id();
         if set.ordinal(default).is_some() { vec![default] } else { Vec::new() }
-    } else {
-        set.expand(&ranges, limit.saturating_add(1))
     };
     let cut = ids.len() > limit;
     ids.truncate(limit);
-    RequestedCodestreams { ids, cut, context: (!answers.is_empty()).then(|| answers.join(",")) }
+    RequestedCodestreams { ids, cut, placements, context: (!answers.is_empty()).then(|| answers.join(",")) }
+}
+
+/// The codestreams that compositing layers are made of; `None` where each codestream is a layer.
+fn codestreams_of(wanted: &SampledRange, layers: &[Vec<u32>], limit: usize) -> Option<Vec<SampledRange>> {
+    let last = u32::try_from(layers.len()).ok()?.checked_sub(1)?;
+    let existing = CodestreamSet::File(last.saturating_add(1)).expand(&[*wanted], limit);
+    let made_of = existing.iter().filter_map(|layer| layers.get(usize::try_from(layer.0).ok()?));
+    let single = |&number: &u32| SampledRange { range: UintRange::single(u64::from(number)), factor: 1 };
+    Some(made_of.flatten().map(single).take(limit).collect())
 }
 
 /// Codestream numbers as a list of ranges; `None` for an empty one.
@@ -86,10 +108,19 @@ const MAX_CONTEXT_ANSWER: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::raw_codestream;
+
+    fn target(codestreams: CodestreamSet) -> LogicalTarget {
+        LogicalTarget { tid: "t".into(), codestreams, metadata: raw_codestream() }
+    }
 
     fn requested(query: &str, set: CodestreamSet) -> (Vec<u64>, Option<String>) {
+        of_target(query, &target(set))
+    }
+
+    fn of_target(query: &str, target: &LogicalTarget) -> (Vec<u64>, Option<String>) {
         let request = Request::parse(query.as_bytes(), None).unwrap();
-        let found = requested_codestreams(&request, &set, &Limits::default());
+        let found = requested_codestreams(&request, target, &Limits::default());
         (found.ids.iter().map(|id| id.0).collect(), found.context)
     }
 
@@ -110,10 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn c_4_7_layers_stand_for_the_codestreams_that_they_are_made_of() {
+        let mut target = target(CodestreamSet::File(5));
+        target.metadata.layers = vec![vec![3], vec![0, 4], vec![9], vec![3, 1]];
+        assert_eq!(of_target("context=jpxl<1>", &target), (vec![0, 4], Some("jpxl<1>=0;4".into())));
+        assert_eq!(of_target("context=jpxl<0-:3>,jpxl<2>", &target), (vec![3, 1], Some("jpxl<0-:3>=3;1".into())));
+        assert_eq!(of_target("context=jpxl<7>", &target), (vec![], None));
+        assert_eq!(of_target("context=jpxl<7>&stream=2", &target), (vec![2], None));
+    }
+
+    #[test]
     fn the_number_of_codestreams_is_limited() {
         let request = Request::parse(b"stream=0-", None).unwrap();
         let limits = Limits { max_codestreams: 3, ..Limits::default() };
-        let found = requested_codestreams(&request, &CodestreamSet::File(9), &limits);
+        let found = requested_codestreams(&request, &target(CodestreamSet::File(9)), &limits);
         assert!(found.cut && found.ids.len() == 3);
         assert_eq!(range_list(&found.ids, ','), Some("0-2".into()));
     }
@@ -125,7 +166,7 @@ mod tests {
             let request = Request::parse(b"", Some(text.as_bytes())).unwrap();
             // Each of these took a second, and answered with megabytes.
             for _ in 0..20 {
-                let found = requested_codestreams(&request, &CodestreamSet::File(4096), &Limits::default());
+                let found = requested_codestreams(&request, &target(CodestreamSet::File(4096)), &Limits::default());
                 assert!(found.ids.len() >= 2048);
                 assert!(found.context.is_none_or(|text| text.len() <= MAX_CONTEXT_ANSWER), "{context}");
             }

@@ -1,6 +1,7 @@
 //! Logical targets: what a client names, and which codestreams and metadata it has.
 
 use bytes::Bytes;
+use codestream::jp2::{Area, Composition, Subject};
 use codestream::{Extent, Span};
 
 use crate::data_bin::CodestreamId;
@@ -28,11 +29,47 @@ pub enum CodestreamSet {
     File(u32),
 }
 
-/// The metadata-bins of a target, bin 0 first [15444-9 A.3.6].
+/// The metadata-bins of a target, bin 0 first [15444-9 A.3.6], and what they say of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetadataBins {
     /// The bins; ids are distinct.
     pub bins: Vec<MetadataBin>,
+    /// The boxes that can be asked for one by one, parents before their children.
+    pub boxes: Vec<BoxInBin>,
+    /// What boxes are about; the first is the whole target.
+    pub subjects: Vec<Subject>,
+    /// The codestreams of each compositing layer; none where every codestream is a layer.
+    pub layers: Vec<Vec<u32>>,
+    /// How layers are put together into one picture, if the file says so.
+    pub composition: Option<Composition>,
+    /// Width and height that regions are counted in: those of the image at full size.
+    pub picture: Option<(u32, u32)>,
+    /// The regions that `roi` can name; of regions with the same name the first counts.
+    pub regions: Vec<NamedRegion>,
+}
+
+/// A box of the target's file, and in which metadata-bins it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoxInBin {
+    /// Its type.
+    pub box_type: [u8; 4],
+    /// The bin, by position, that holds its header or its placeholder.
+    pub bin: usize,
+    /// The bin, by position, that holds its contents, if that is another one.
+    pub own: Option<usize>,
+    /// The box around it, by position in [`MetadataBins::boxes`].
+    pub parent: Option<usize>,
+    /// What it is about, a position in [`MetadataBins::subjects`].
+    pub subject: usize,
+}
+
+/// A region with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRegion {
+    /// The name, as `roi` gives it.
+    pub name: String,
+    /// Where it lies.
+    pub area: Area,
 }
 
 /// One metadata-bin.
@@ -144,6 +181,22 @@ impl CodestreamSet {
 }
 
 impl MetadataBins {
+    /// Bins of top-level boxes that are about the whole target.
+    #[must_use]
+    pub fn of(bins: Vec<MetadataBin>) -> Self {
+        let own = bins.iter().enumerate().filter_map(|(position, bin)| Some((position, bin.box_type?)));
+        let listed =
+            |(position, box_type)| BoxInBin { box_type, bin: 0, own: Some(position), parent: None, subject: 0 };
+        let boxes = own.map(listed).collect();
+        Self { bins, boxes, subjects: vec![Subject::default()], ..Self::default() }
+    }
+
+    /// The region of this name.
+    #[must_use]
+    pub fn region(&self, name: &str) -> Option<&NamedRegion> {
+        self.regions.iter().find(|region| region.name == name)
+    }
+
     /// The bin with this id.
     #[must_use]
     pub fn bin(&self, id: u64) -> Option<&MetadataBin> {

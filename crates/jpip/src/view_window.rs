@@ -3,6 +3,7 @@
 //! Everything is interval arithmetic: a window is a rectangle of tiles, and in each tile-component a
 //! rectangle of precincts for each resolution level. No loop runs over samples or precincts.
 
+pub mod placement;
 mod support;
 
 use codestream::markers::Siz;

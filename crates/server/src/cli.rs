@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
+mod add_xml;
 mod describe;
 mod doctor;
 mod fetch;
@@ -47,6 +48,7 @@ enum Command {
     Index(index::Index),
     Inspect(inspect::Inspect),
     Transcode(transcode::Transcode),
+    AddXml(add_xml::AddXml),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::Doctor),
 }
@@ -70,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => client(import::run(args)),
         Command::Fetch(args) => client(fetch::run(args)),
         Command::Index(args) => index::run(&args),
+        Command::AddXml(args) => add_xml::run(&args),
         Command::Inspect(args) => client(inspect::run(args)),
         Command::Transcode(args) => transcode::run(&args),
         Command::Fsck(args) => client(fsck::run(args)),

@@ -12,8 +12,11 @@ use crate::{config::ServeSettings, storage::Storage, telemetry::Metrics, worker:
 
 pub(crate) mod channels;
 pub(crate) mod index_cache;
+mod metadata;
 mod model;
 pub(crate) mod response;
+pub(crate) mod series;
+mod sources;
 pub(crate) mod target;
 
 /// What serving needs and keeps.

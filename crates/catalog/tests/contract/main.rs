@@ -292,6 +292,16 @@ async fn a_series_is_ordered_by_instance_number_then_uid(catalog: &Catalog) {
     }
     let rows = catalog.series_targets("2.25.2", 100).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.target.as_str()).collect::<Vec<_>>(), ["1.7", "1.10", "1.8", "1.9"]);
+
+    for (n, uid, series) in [(5, "1.11", Some("2.25.1")), (6, "1.12", None), (7, "1.13", Some("2.25.3"))] {
+        let new = NewInstance { series_instance_uid: series.map(str::to_owned), ..instance(uid) };
+        catalog.commit_instance(object(n, Servable::ToIndex), new).await.unwrap();
+    }
+    let first = catalog.list_series(2, None).await.unwrap();
+    assert_eq!(first.items, ["2.25.2", "2.25.1"], "in order of arrival");
+    let second = catalog.list_series(2, first.next.as_deref()).await.unwrap();
+    assert_eq!((second.items, second.next), (vec!["2.25.3".to_owned()], None));
+    assert_eq!(catalog.list_series(2, Some("x")).await, Err(CatalogError::BadCursor));
 }
 
 async fn concurrent_commits_are_all_there_and_the_bad_one_alone_fails(catalog: &Catalog) {

@@ -231,6 +231,20 @@ impl IndexedCodestream {
         })
     }
 
+    /// The same codestream for a byte space in which its index file does not begin at 0 but at `base`: several index
+    /// files beside each other in one space. `None` if that space would not reach so far.
+    #[must_use]
+    pub fn based_at(&self, base: u64) -> Option<Self> {
+        let mut moved = self.clone();
+        for table in &mut moved.tables {
+            table.packets = table.packets.checked_add(base)?;
+            table.headers = table.headers.checked_add(base)?;
+        }
+        moved.tpix_cells = moved.tpix_cells.checked_add(base)?;
+        moved.private = self.private.start.checked_add(base)?..self.private.end.checked_add(base)?;
+        Some(moved)
+    }
+
     /// The main header as values.
     #[must_use]
     pub const fn header(&self) -> &MainHeader {

@@ -11,7 +11,7 @@ use crate::index::{CodestreamIndex, IndexedTile, index_codestream};
 use crate::jp2::{ForeignIndex, Jp2File};
 use crate::limits::Limits;
 use crate::markers::code;
-use crate::parts::SparseBytes;
+use crate::parts::{CHUNK, SparseBytes};
 use crate::reader::{ByteSource, FrameSource};
 use crate::testkit::{Order, TileParts, TinyCodestream, files, tiny_codestream};
 
@@ -289,6 +289,34 @@ fn codestreams_keep_their_numbers_and_extents() {
     let small_object = lazy.run(|bytes| FileIndex::open_for(bytes, 6000)).unwrap();
     assert!(lazy.run(|bytes| small_object.codestream(0, bytes)).is_ok());
     assert!(matches!(lazy.run(|bytes| small_object.codestream(2, bytes)), Err(OpenError::Unusable(_))));
+}
+
+#[test]
+fn indexes_lie_beside_each_other_in_one_space() {
+    let codestream = tiny_codestream().size(64, 64).tiles(2, 2).layers(2).ppm().tile_comment(1).build();
+    let mut writer = IndexWriter::new(Cursor::new(Vec::new())).unwrap();
+    writer.add(&whole(codestream.len()), &indexed(&codestream), &codestream).unwrap();
+    let file = writer.finish().unwrap().into_inner();
+    let mut lazy = Lazy::new(file.clone());
+    let alone = lazy.open(0).unwrap();
+    let base = 7 << 40;
+    let moved = alone.based_at(base).unwrap();
+    let mut space = SparseBytes::new(u64::MAX);
+    let mut padded = file;
+    padded.resize(padded.len().next_multiple_of(CHUNK as usize), 0);
+    space.insert_range(base, padded.into());
+    for tile in (0..4).map(TileIndex) {
+        let of_tile = lazy.run(|bytes| alone.tile(tile, bytes)).unwrap();
+        assert_eq!(moved.tile(tile, &space).unwrap().header, of_tile.header);
+        assert_eq!(moved.tile_parts(tile, &space), lazy.run(|bytes| alone.tile_parts(tile, bytes)));
+        let range = alone.packet_range(tile, 0, 0..1, 2);
+        assert_eq!(moved.packet_range(tile, 0, 0..1, 2), range.start + base..range.end + base);
+        for entry in 0..4 {
+            let packet = lazy.run(|bytes| alone.packet(tile, 0, entry, bytes));
+            assert_eq!(moved.packet(tile, 0, entry, &space), packet);
+        }
+    }
+    assert!(alone.based_at(u64::MAX - 5).is_none());
 }
 
 #[test]

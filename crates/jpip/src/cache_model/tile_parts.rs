@@ -119,7 +119,7 @@ impl<'a> TilePartScope<'a> {
     fn existing(&mut self, item: &TilePartDescriptor) -> &[CodestreamId] {
         if !self.known.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &item.codestreams)) {
             let found = if item.codestreams.is_empty() {
-                requested_codestreams(self.request, &self.target.codestreams, self.limits).ids
+                requested_codestreams(self.request, self.target, self.limits).ids
             } else {
                 let sampled = |range: &UintRange| SampledRange { range: *range, factor: 1 };
                 let ranges: Vec<_> = item.codestreams.iter().map(sampled).collect();

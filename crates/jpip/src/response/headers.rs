@@ -1,9 +1,12 @@
 //! `JPIP-…` response headers: what was done otherwise than asked [15444-9 D.2].
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::ResponsePlan;
 use super::image::OpenCodestream;
 use crate::data_bin::CodestreamId;
 use crate::request::Request;
+use crate::request::window::{FrameSize, SamplePair};
 use crate::selection::range_list;
 use crate::target::LogicalTarget;
 use crate::view_window::ViewWindow;
@@ -24,7 +27,15 @@ impl ResponsePlan {
         if let Some(qid) = request.qid {
             found.push(("JPIP-qid", qid.to_string()));
         }
-        if let Some(window) = self.first_window() {
+        if let Some(fsiz) = request.fsiz.filter(|_| !self.placements.is_empty()) {
+            // Counted on the composed picture, of which every size can be had.
+            let offset = request.roff.unwrap_or(SamplePair { x: 0, y: 0 });
+            let rest = SamplePair { x: fsiz.width.saturating_sub(offset.x), y: fsiz.height.saturating_sub(offset.y) };
+            let size = request.rsiz.unwrap_or(rest);
+            found.push(("JPIP-fsiz", format!("{},{}", fsiz.width, fsiz.height)));
+            found.push(("JPIP-roff", format!("{},{}", offset.x, offset.y)));
+            found.push(("JPIP-rsiz", format!("{},{}", size.x.min(rest.x), size.y.min(rest.y))));
+        } else if let Some(window) = self.first_window() {
             // In every windowed reply, whether they differ or not: a deployed viewer makes an image of size
             // -1 without them (clients.md 5).
             found.push(("JPIP-fsiz", format!("{},{}", window.frame.0, window.frame.1)));
@@ -40,8 +51,8 @@ impl ResponsePlan {
         if let Some(context) = &self.context {
             found.push(("JPIP-context", context.clone()));
         }
-        if request.roi.is_some() {
-            found.push(("JPIP-roi", "roi=no-roi".to_owned()));
+        if let Some(name) = &request.roi {
+            found.push(("JPIP-roi", self.region_served(name)));
         }
         if let Some(kept) = other_model_set(request, &self.target, &self.ids) {
             found.push(("JPIP-mset", kept));
@@ -69,6 +80,22 @@ impl ResponsePlan {
 
     fn first_window(&self) -> Option<&ViewWindow> {
         self.open.iter().find_map(|open| open.window.as_ref()).filter(|_| self.request.fsiz.is_some())
+    }
+
+    /// The named region and the window that stands for it, or that there is no region of this name.
+    fn region_served(&self, name: &str) -> String {
+        let Some(FrameSize { width, height, .. }) = self.request.fsiz.filter(|_| self.has_region) else {
+            return "roi=no-roi".to_owned();
+        };
+        let pair = |pair: Option<SamplePair>| pair.map_or((0, 0), |pair| (pair.x, pair.y));
+        let (mut frame, mut offset, mut size) = ((width, height), pair(self.request.roff), pair(self.request.rsiz));
+        if let Some(window) = self.first_window() {
+            (frame, offset, size) = (window.frame, window.offset, window.size);
+        }
+        // A name may hold anything; in a header it must not.
+        let name = utf8_percent_encode(name, OUTSIDE_NAMES);
+        let ((fx, fy), (ox, oy), (sx, sy)) = (frame, offset, size);
+        format!("roi={name};fsiz={fx},{fy};roff={ox},{oy};rsiz={sx},{sy}")
     }
 
     /// The number of layers there are, if more were asked for.
@@ -121,6 +148,9 @@ fn other_model_set(request: &Request, target: &LogicalTarget, served: &[Codestre
     kept.sort_unstable();
     range_list(&kept, ',')
 }
+
+/// What is written in hexadecimal in the name of a region.
+const OUTSIDE_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
 
 /// A `len` with which something can always be sent, in bytes.
 const USABLE_LEN: u64 = 64;

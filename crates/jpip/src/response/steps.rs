@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::batch::{Batch, Body, Sent};
 use super::image::{ImageCursor, PrecinctSlice, all_layer_ends, precinct_slice};
 use super::tiles::TileCursor;
+use super::wanted_metadata::WantedBin;
 use super::{ResponsePlan, Stage};
 use crate::cache_model::{CacheModel, Held, PrecinctPlace};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
@@ -37,11 +38,11 @@ impl ResponsePlan {
     ) -> Result<Step, OpenError> {
         match self.stage {
             Stage::Metadata { n, sent } => {
-                let Some(&position) = self.early_metadata.get(n) else {
+                let Some(&wanted) = self.early_metadata.get(n) else {
                     self.stage = Stage::MainHeaders { codestream: 0, sent: 0 };
                     return Ok(Step::On);
                 };
-                let (step, sent) = self.metadata(position, sent, model, batch);
+                let (step, sent) = self.metadata(wanted, sent, model, batch);
                 self.stage = match sent {
                     Some(sent) => Stage::Metadata { n, sent },
                     None => Stage::Metadata { n: n + 1, sent: 0 },
@@ -55,11 +56,11 @@ impl ResponsePlan {
             }
             Stage::Tiles { codestream, cursor, sent } => self.tiles(codestream, (cursor, sent), model, index, batch),
             Stage::LateMetadata { n, sent } => {
-                let Some(&position) = self.late_metadata.get(n) else {
+                let Some(&wanted) = self.late_metadata.get(n) else {
                     self.stage = Stage::Done;
                     return Ok(Step::On);
                 };
-                let (step, sent) = self.metadata(position, sent, model, batch);
+                let (step, sent) = self.metadata(wanted, sent, model, batch);
                 self.stage = match sent {
                     Some(sent) => Stage::LateMetadata { n, sent },
                     None => Stage::LateMetadata { n: n + 1, sent: 0 },
@@ -70,14 +71,14 @@ impl ResponsePlan {
         }
     }
 
-    fn metadata(&mut self, n: usize, sent: u64, model: &CacheModel, batch: &mut Batch) -> (Step, Option<u64>) {
+    fn metadata(&mut self, wanted: WantedBin, sent: u64, model: &CacheModel, batch: &mut Batch) -> (Step, Option<u64>) {
         let target = Arc::clone(&self.target);
-        let Some(bin) = target.metadata.bins.get(n) else { return (Step::On, None) };
+        let Some(bin) = target.metadata.bins.get(wanted.position) else { return (Step::On, None) };
         let key = BinKey::metadata(bin.id);
         // One message for the whole data-bin, because deployed clients take it so; only a very long one is cut.
         let len = bin.len();
         let max = if len <= MAX_WHOLE_METADATA { len } else { self.limits.max_message };
-        let whole = Whole { key, len, parts: &bin.parts, max, divisible: false };
+        let whole = Whole { key, len, wanted: wanted.bytes, parts: &bin.parts, max, divisible: false };
         self.whole_bin(&whole, sent, model, batch)
     }
 
@@ -95,7 +96,7 @@ impl ResponsePlan {
         let header = if self.stream.is_jpt() { codestream.jpt_main_header() } else { codestream.jpp_main_header() };
         let parts: Vec<Part> = header.iter().copied().map(Part::Span).collect();
         let len = parts.iter().map(Part::len).sum();
-        let whole = Whole { key, len, parts: &parts, max: self.limits.max_message, divisible: true };
+        let whole = Whole { key, len, wanted: u64::MAX, parts: &parts, max: self.limits.max_message, divisible: true };
         let (step, sent) = self.whole_bin(&whole, sent, model, batch);
         self.stage = match sent {
             Some(sent) => Stage::MainHeaders { codestream: n, sent },
@@ -128,7 +129,7 @@ impl ResponsePlan {
                     open.codestream.tile(number, index)?.header.into_iter().map(Part::Span).collect();
                 let len = parts.iter().map(Part::len).sum();
                 // A header longer than a message is so rare that it goes out whole.
-                let whole = Whole { key, len, parts: &parts, max: u64::MAX, divisible: true };
+                let whole = Whole { key, len, wanted: u64::MAX, parts: &parts, max: u64::MAX, divisible: true };
                 let (outcome, rest) = self.whole_bin(&whole, 0, model, batch);
                 if rest.is_some() {
                     return Ok(outcome);
@@ -149,10 +150,10 @@ impl ResponsePlan {
     /// Sends what is missing of a data-bin that is no precinct. Returns the bytes sent so far while some are
     /// left for another message.
     fn whole_bin(&mut self, bin: &Whole<'_>, sent: u64, model: &CacheModel, batch: &mut Batch) -> (Step, Option<u64>) {
-        let mut end = bin.len;
+        let mut end = bin.len.min(bin.wanted);
         if let Some(need) = &self.need {
             let (wanted, _) = need.held(&bin.key).resolve(bin.len, |_| 0);
-            end = wanted;
+            end = end.min(wanted);
             if need.held(&bin.key).is_nothing() {
                 return (Step::On, None);
             }
@@ -400,6 +401,8 @@ struct Source<'a> {
 struct Whole<'a> {
     key: BinKey,
     len: u64,
+    /// Bytes of it that are sent.
+    wanted: u64,
     parts: &'a [Part],
     max: u64,
     divisible: bool,

@@ -65,7 +65,7 @@ fn a_long_metareq_is_not_held_against_each_metadata_bin() {
 
     let bin = |id| MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), parts: Vec::new() };
     let bins = (0..65_536).map(bin).collect();
-    let target = Arc::new(LogicalTarget { metadata: MetadataBins { bins }, ..many_codestreams() });
+    let target = Arc::new(LogicalTarget { metadata: MetadataBins::of(bins), ..many_codestreams() });
     let group = format!("[{}]", vec!["xml_"; 64].join(";"));
     let text = format!("metareq={}!!", vec![group; 64].join(","));
     let request = Request::parse(b"", Some(text.as_bytes())).unwrap();

@@ -44,6 +44,7 @@ use self::trace::Trace;
     arrived was written; 1 error.\n\n\
     Examples:\n  \
     precinct fetch http://127.0.0.1:8080/jpip/scan.j2k -o scan.png\n  \
+    precinct fetch http://127.0.0.1:8080/jpip/with-regions.jp2 --roi island -o island.png\n  \
     precinct fetch 'http://127.0.0.1:8080/jpip?target=1.2.3.4' --stream 7 --fsiz 512,512 -o frame7.pgm\n  \
     precinct fetch http://127.0.0.1:8080/jpip/wsi.jp2 --fsiz 4096,4096 --roff 1000,1000 --rsiz 256,256 -o part.ppm --trace")]
 pub(super) struct FetchArgs {
@@ -64,6 +65,9 @@ pub(super) struct FetchArgs {
     /// Most quality layers
     #[arg(long, value_name = "N")]
     layers: Option<u32>,
+    /// Named region of interest, at full size, in place of --fsiz, --roff and --rsiz
+    #[arg(long, value_name = "NAME")]
+    roi: Option<String>,
     /// Open a session, so that the server remembers what it has sent
     #[arg(long)]
     session: bool,
@@ -88,19 +92,25 @@ pub(super) async fn run(args: FetchArgs) -> anyhow::Result<ExitCode> {
     url.set_query(None);
     url.set_fragment(None);
     let wanted = jpip::Request::parse(request.to_query().as_bytes(), None)?;
-    anyhow::ensure!(
-        wanted.fsiz.is_some() || request.value("roi").is_none(),
-        "a named region needs a frame size beside it"
-    );
+    let region = wanted.roi.as_deref();
 
     let mut conversation = Conversation::new(url, args.session || request.has("cnew"), Trace::new(args.trace))?;
-    if wanted.fsiz.is_none() {
+    if wanted.fsiz.is_none() && region.is_none() {
         let id = wanted_codestream(&wanted);
         let size = full_size(&mut conversation, &request, id).await?;
         request.set_pair("fsiz", size);
     }
     let completion = conversation.fetch(&request).await?;
     conversation.close(&request).await;
+    if let Some(name) = region {
+        let is_known = conversation.window().roi.as_deref().is_some_and(|answer| !answer.starts_with("roi=no-roi"));
+        anyhow::ensure!(is_known || wanted.fsiz.is_some(), "the server knows no region \"{name}\" of this image");
+        if !is_known {
+            eprintln!(
+                "precinct fetch: the server knows no region \"{name}\"; the window that was asked for is fetched"
+            );
+        }
+    }
 
     let wanted = jpip::Request::parse(request.to_query().as_bytes(), None)?;
     if let Completion::Incomplete(reason) = &completion {
@@ -123,7 +133,7 @@ impl FetchArgs {
     /// The fields of the URL with those of the flags over them.
     fn request(&self, query: &str) -> RequestBuilder {
         let mut request = RequestBuilder::from_query(query);
-        let pairs = [("fsiz", &self.fsiz), ("roff", &self.roff), ("rsiz", &self.rsiz)];
+        let pairs = [("fsiz", &self.fsiz), ("roff", &self.roff), ("rsiz", &self.rsiz), ("roi", &self.roi)];
         for (name, value) in pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             request.set(name, value);
         }

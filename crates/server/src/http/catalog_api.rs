@@ -14,7 +14,11 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{error::Problem, query};
-use crate::{app::App, storage::StorageError};
+use crate::{
+    app::App,
+    serving::series::{SERIES, Series, Summary},
+    storage::StorageError,
+};
 
 /// Rows of a page if the request does not say, and at most.
 const USUAL_LIMIT: u32 = 100;
@@ -28,7 +32,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/instances/{uid}/file", get(instance_file))
 }
 
-/// `GET /api/v1/targets?kind=&limit=&cursor=`: 200 a page of targets; 400 for anything else in the query.
+/// `GET /api/v1/targets?kind=&limit=&cursor=`: 200 a page of targets (of instances and files, unless `kind` is `series`); 400 for anything else in the query.
 async fn targets(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
     let mut fields = query::fields(text.as_deref(), &["kind", "limit", "cursor"])?;
     let (limit, cursor) = paging(&mut fields)?;
@@ -39,8 +43,40 @@ async fn targets(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Resul
         }
         None => None,
     };
+    if kind == Some(TargetKind::Series) {
+        return series(&app, limit, cursor.as_deref()).await;
+    }
     let page = app.catalog().list_targets(kind, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
     Ok(page_of(page, |row| target_item(&app, row)))
+}
+
+/// A page of the series that there are. Each is put together from its instances, so none of it is stored.
+async fn series(app: &App, limit: u32, cursor: Option<&str>) -> Result<Json<Value>, Problem> {
+    let Page { items, next } = app.catalog().list_series(limit, cursor).await.map_err(catalog_problem)?;
+    let mut listed = Vec::with_capacity(items.len());
+    for uid in items {
+        let summary = match Series::find(app.catalog(), &uid).await {
+            Ok(Some(series)) => series.summary(),
+            Ok(None) => continue,
+            Err(refusal) if refusal.status == StatusCode::NOT_IMPLEMENTED => Summary::unservable(refusal.reason),
+            Err(refusal) => return Err(Problem::new(refusal.status, refusal.reason)),
+        };
+        let target = format!("{SERIES}{uid}");
+        listed.push(json!({
+            "target": target,
+            "kind": TargetKind::Series.as_str(),
+            "sop_instance_uid": null,
+            "media_type": summary.media_type,
+            "width": summary.size.map(|size| size.0),
+            "height": summary.size.map(|size| size.1),
+            "codestreams": summary.codestreams,
+            "jpip_url": app.jpip_url(&target),
+            "tid": summary.tid,
+            "state": summary.state.as_str(),
+            "reason": summary.reason,
+        }));
+    }
+    Ok(Json(json!({ "items": listed, "next": next })))
 }
 
 /// `GET /api/v1/instances?StudyInstanceUID=&…&limit=&cursor=`: 200 a page of instances in order of arrival; 400 for

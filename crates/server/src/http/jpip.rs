@@ -46,6 +46,7 @@ const JPP_STREAM: HeaderValue = HeaderValue::from_static("image/jpp-stream");
 pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
     app.metrics().jpip_requests.increment(1);
     let begun = Instant::now();
+    let asks_what_is_handled = request.uri().query().is_some_and(asks_what_is_handled);
     match respond(app, peer, name, request).await {
         Ok(response) => {
             app.metrics().jpip_seconds.record(begun.elapsed().as_secs_f64());
@@ -54,9 +55,19 @@ pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request
         Err(refusal) => {
             app.metrics().jpip_refused.increment(1);
             tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "JPIP request refused");
-            refusal.into_response()
+            let mut response = refusal.into_response();
+            if asks_what_is_handled {
+                let handled = HeaderValue::from_static(jpip::response::HANDLED);
+                response.headers_mut().insert("jpip-handled", handled);
+            }
+            response
         }
     }
+}
+
+/// Whether the field `handled` is there, which is answered also when the request is refused, whatever else is in it.
+fn asks_what_is_handled(query: &str) -> bool {
+    query.split('&').any(|field| field == "handled" || field.starts_with("handled="))
 }
 
 async fn respond(
@@ -79,7 +90,7 @@ async fn respond(
             return close(app, &request);
         }
         let name = target_name(&request, name)?;
-        let target = app.serving().targets().find(&name).await?;
+        let target = app.serving().targets().find_or_known_as(&name, request.tid.as_deref()).await?;
         if !request.cnew.contains(&Transport::Http) {
             return serve(app, peer, &request, &target, None, None).await;
         }

@@ -142,7 +142,7 @@ impl IndexCache {
             match FileIndex::open_for(&loaded, object_file.len()) {
                 Ok(opened) => break opened,
                 Err(OpenError::NotLoaded(missing)) => {
-                    self.load_file(number, &index_file, &missing.ranges, &mut loaded).await?;
+                    self.load_file(number, &index_file, &missing.ranges, (0, &mut loaded)).await?;
                 }
                 Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
             }
@@ -182,7 +182,19 @@ impl IndexCache {
         ranges: &[Range<u64>],
         loaded: &mut SparseBytes,
     ) -> Result<(), IndexCacheError> {
-        self.load_file(open.number, &open.index_file, ranges, loaded).await
+        self.load_file(open.number, &open.index_file, ranges, (0, loaded)).await
+    }
+
+    /// As [`IndexCache::load`], into a space in which the index begins at chunk `first`, and others elsewhere. The space
+    /// does not end with it: what its last chunk lacks reads as zeros, which nothing that was opened asks for.
+    pub(crate) async fn load_at(
+        &self,
+        open: &OpenObject,
+        ranges: &[Range<u64>],
+        first: u64,
+        loaded: &mut SparseBytes,
+    ) -> Result<(), IndexCacheError> {
+        self.load_file(open.number, &open.index_file, ranges, (first, loaded)).await
     }
 
     async fn load_file(
@@ -190,14 +202,22 @@ impl IndexCache {
         number: u64,
         file: &Arc<StoredFile>,
         ranges: &[Range<u64>],
-        loaded: &mut SparseBytes,
+        (first, loaded): (u64, &mut SparseBytes),
     ) -> Result<(), IndexCacheError> {
+        let mut put = |chunk: u64, bytes: Bytes| {
+            let place = first.saturating_add(chunk);
+            if loaded.insert(place, bytes.clone()) {
+                return true;
+            }
+            let is_last = chunk.saturating_mul(CHUNK).saturating_add(bytes.len() as u64) == file.len();
+            is_last && loaded.insert(place, padded(&bytes))
+        };
         let mut wanted = Vec::new();
         for range in ranges {
             for chunk in range.start / CHUNK..range.end.min(file.len()).div_ceil(CHUNK) {
                 match self.chunks.get(&(number, chunk)) {
                     Some(bytes) => {
-                        loaded.insert(chunk, bytes);
+                        put(chunk, bytes);
                     }
                     None => wanted.push(chunk),
                 }
@@ -218,10 +238,17 @@ impl IndexCache {
         for (chunk, bytes) in wanted.into_iter().zip(read) {
             // Neighbours are read in one piece; a kept chunk must not keep all of that piece alive.
             let bytes = if alone { bytes } else { Bytes::copy_from_slice(&bytes) };
-            if loaded.insert(chunk, bytes.clone()) {
+            if put(chunk, bytes.clone()) {
                 self.chunks.insert((number, chunk), bytes);
             }
         }
         Ok(())
     }
+}
+
+/// A whole chunk that begins with these bytes.
+fn padded(bytes: &Bytes) -> Bytes {
+    let mut chunk = bytes.to_vec();
+    chunk.resize(usize::try_from(CHUNK).unwrap_or(chunk.len()), 0);
+    chunk.into()
 }

@@ -2,25 +2,25 @@
 
 use std::{io, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
-use codestream::{Extent, SparseBytes, annex_i::IndexedCodestream};
+use bytes::Bytes;
+use codestream::SparseBytes;
 use http::StatusCode;
 use jpip::{
-    CacheModel, CodestreamId, Limits, Request,
-    response::{Batch, Piece, PlanError, ResponsePlan},
+    CacheModel, Limits, Request,
+    response::{Batch, PlanError, ResponsePlan},
 };
 use metrics::Counter;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
     channels::Place,
-    index_cache::{IndexCache, IndexCacheError, OpenObject},
+    index_cache::{IndexCache, IndexCacheError},
     model::SessionModels,
+    sources::Sources,
     target::OpenTarget,
 };
 use crate::{
     http::{delivery::Delivery, error::JpipRefusal},
-    storage::Hole,
     storage::StorageError,
 };
 
@@ -55,13 +55,6 @@ pub(crate) struct Response {
     ended: bool,
 }
 
-/// Where the bytes of a response come from.
-struct Sources {
-    indexes: Arc<IndexCache>,
-    open: Arc<OpenObject>,
-    codestreams: Vec<(CodestreamId, Arc<IndexedCodestream>)>,
-}
-
 /// What one step of a response gave.
 pub(crate) struct Step {
     pub(crate) pieces: Vec<Bytes>,
@@ -89,29 +82,11 @@ impl Response {
         if matches!(model, Model::Request(_)) {
             plan.never_commit();
         }
-        let open = indexes.open(target.object(), target.index()).await.map_err(refusal)?;
-        let mut loaded = open.nothing_loaded();
-        let mut codestreams = Vec::new();
-        for id in plan.codestreams().to_vec() {
-            let opened = match target.index_position(id) {
-                Some(position) => indexes.codestream(&open, position, &mut loaded).await,
-                None => Err(IndexCacheError::Unusable("no such codestream")),
-            };
-            match opened {
-                Ok(codestream) => {
-                    plan.open(id, Arc::clone(&codestream));
-                    codestreams.push((id, codestream));
-                }
-                // One damaged frame must not take the others with it.
-                Err(IndexCacheError::Unusable(_)) => plan.without(id),
-                Err(error) => return Err(refusal(error)),
-            }
-        }
-        if codestreams.is_empty() && !plan.codestreams().is_empty() && request.fsiz.is_some() {
+        let (sources, loaded) = Sources::open(target, &mut plan, indexes).await.map_err(refusal)?;
+        if !sources.has_codestreams() && !plan.codestreams().is_empty() && plan.request().fsiz.is_some() {
             let reason = "damaged: none of the codestreams that were asked for can be served";
             return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
         }
-        let sources = Sources { indexes: Arc::clone(indexes), open, codestreams };
         Ok(Self {
             plan,
             model,
@@ -144,7 +119,7 @@ impl Response {
         let mut at_hand = self.ahead.iter().map(|piece| piece.len() as u64).sum();
         while !self.ended && at_hand <= limit {
             let batch =
-                self.sources.next_batch(&mut self.plan, &mut self.model, &self.limits, &mut self.loaded).await?;
+                next_batch(&self.sources, &mut self.plan, &mut self.model, &self.limits, &mut self.loaded).await?;
             self.ended = batch.end.is_some();
             // A long stretch that the client holds already gives empty batches: others get their turn meanwhile.
             if batch.body_len == 0 {
@@ -168,7 +143,7 @@ impl Response {
         plan.only_measure();
         let (mut len, mut ended) = (0, self.ended);
         while !ended {
-            let batch = self.sources.next_batch(&mut plan, &mut self.model, &self.limits, &mut loaded).await?;
+            let batch = next_batch(&self.sources, &mut plan, &mut self.model, &self.limits, &mut loaded).await?;
             (len, ended) = (len + batch.body_len, batch.end.is_some());
             // A long count must not keep the thread from other requests.
             tokio::task::yield_now().await;
@@ -206,72 +181,30 @@ impl Response {
     }
 }
 
-impl Sources {
-    /// The next messages, none of their bytes read; what the plan needs of the index is loaded.
-    async fn next_batch(
-        &self,
-        plan: &mut ResponsePlan,
-        model: &mut Model,
-        limits: &Limits,
-        loaded: &mut SparseBytes,
-    ) -> Result<Batch, StepError> {
-        loop {
-            let needs = plan.poll_needs(loaded)?;
-            if needs.is_empty() {
-                break;
-            }
-            if loaded.loaded_len() > LOADED {
-                *loaded = self.open.nothing_loaded();
-                continue;
-            }
-            self.indexes.load(&self.open, &needs, loaded).await?;
+/// The next messages, none of their bytes read; what the plan needs of the index is loaded.
+async fn next_batch(
+    sources: &Sources,
+    plan: &mut ResponsePlan,
+    model: &mut Model,
+    limits: &Limits,
+    loaded: &mut SparseBytes,
+) -> Result<Batch, StepError> {
+    loop {
+        let needs = plan.poll_needs(loaded)?;
+        if needs.is_empty() {
+            break;
         }
-        let model = match model {
-            Model::Session { models, tid } => models.of(tid, limits),
-            Model::Request(model) => model,
-        };
-        Ok(plan.next(model, loaded, BATCH)?)
+        if loaded.loaded_len() > LOADED {
+            *loaded = sources.nothing_loaded();
+            continue;
+        }
+        sources.load(&needs, loaded).await?;
     }
-
-    /// Reads the parts of a batch, each located inside its frame, to where they belong between the message heads.
-    async fn read(&self, batch: &Batch) -> Result<Bytes, StepError> {
-        let mut body = BytesMut::zeroed(usize::try_from(batch.body_len).map_err(io::Error::other)?);
-        let mut at = 0;
-        let mut holes = Vec::with_capacity(batch.pieces.len());
-        let mut hole = |extent: Extent, at: &mut usize| -> io::Result<()> {
-            let end = usize::try_from(extent.len).ok().and_then(|len| at.checked_add(len));
-            let end = end.ok_or_else(|| io::Error::other("a part longer than memory"))?;
-            holes.push(Hole { at: *at..end, offset: extent.offset });
-            *at = end;
-            Ok(())
-        };
-        for piece in &batch.pieces {
-            match piece {
-                Piece::Inline(range) => {
-                    let inline = batch.inline.get(range.start as usize..range.end as usize);
-                    let inline = inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?;
-                    let place = body.get_mut(at..at + inline.len());
-                    place.ok_or_else(|| io::Error::other("inline bytes out of range"))?.copy_from_slice(inline);
-                    at += inline.len();
-                }
-                Piece::Codestream { id, span } => {
-                    let known = self.codestreams.iter().find(|(known, _)| known == id);
-                    let (_, codestream) = known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
-                    for extent in codestream.extents().locate(*span).map_err(io::Error::other)? {
-                        hole(extent, &mut at)?;
-                    }
-                }
-                Piece::Object(extent) => hole(*extent, &mut at)?,
-            }
-        }
-        if at != body.len() {
-            return Err(io::Error::other("a batch that is not as long as it says").into());
-        }
-        if !holes.is_empty() {
-            body = self.open.object().fill(body, holes).await?;
-        }
-        Ok(body.freeze())
-    }
+    let model = match model {
+        Model::Session { models, tid } => models.of(tid, limits),
+        Model::Request(model) => model,
+    };
+    Ok(plan.next(model, loaded, BATCH)?)
 }
 
 /// Records a response in its session's cache model once it is delivered; dropped otherwise.

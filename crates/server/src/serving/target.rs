@@ -6,21 +6,23 @@ use std::sync::{
 };
 
 use catalog::{Catalog, IndexKey, ObjectKey, OnlyTarget, State, TargetRow};
-use codestream::{Limits, jp2::Jp2File};
 use http::StatusCode;
 use jpip::{
     CodestreamId,
-    metadata::{self, Colour, ImagePresentation},
-    target::{CodestreamSet, LogicalTarget},
+    target::{CodestreamSet, LogicalTarget, MetadataBins},
 };
 use quick_cache::sync::Cache;
 
+use super::{
+    metadata,
+    series::{SERIES, Series},
+};
 use crate::{
     http::error::JpipRefusal,
     storage::Storage,
     worker::{
         Worker,
-        presentation::{self, Form, Presentation},
+        presentation::{Form, Presentation},
     },
 };
 
@@ -35,8 +37,16 @@ const MAX_NAME: usize = 255;
 pub(crate) struct OpenTarget {
     name: String,
     logical: Arc<LogicalTarget>,
-    object: ObjectKey,
-    index: IndexKey,
+    members: Vec<Member>,
+}
+
+/// An object that frames of a target lie in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    pub(crate) object: ObjectKey,
+    pub(crate) index: IndexKey,
+    /// Position of its first codestream among those of the target.
+    pub(crate) first: u32,
 }
 
 impl OpenTarget {
@@ -44,12 +54,14 @@ impl OpenTarget {
         &self.logical
     }
 
-    pub(crate) const fn object(&self) -> ObjectKey {
-        self.object
+    /// A target whose codestreams are those of its members, one member after the other.
+    pub(crate) const fn new(name: String, logical: Arc<LogicalTarget>, members: Vec<Member>) -> Self {
+        Self { name, logical, members }
     }
 
-    pub(crate) const fn index(&self) -> IndexKey {
-        self.index
+    /// The objects, in the order of their codestreams; one, but for a series.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
     }
 
     /// Whether `name` is what this target is called.
@@ -57,9 +69,13 @@ impl OpenTarget {
         self.name == name
     }
 
-    /// Where the codestream stands in the stored index; `None` if there is none of this number.
-    pub(crate) fn index_position(&self, id: CodestreamId) -> Option<u32> {
-        self.logical.codestreams.ordinal(id)
+    /// Where the codestream lies: the number of the member, the member, and the position in its stored index; `None` if
+    /// there is none of this number.
+    pub(crate) fn place(&self, id: CodestreamId) -> Option<(usize, &Member, u32)> {
+        let ordinal = self.logical.codestreams.ordinal(id)?;
+        let number = self.members.partition_point(|member| member.first <= ordinal).checked_sub(1)?;
+        let member = self.members.get(number)?;
+        Some((number, member, ordinal - member.first))
     }
 }
 
@@ -69,13 +85,15 @@ pub(crate) struct Targets {
     storage: Storage,
     worker: Worker,
     kept: Cache<String, Arc<OpenTarget>>,
+    /// The names of the series that were asked for lately, by target identifier.
+    series: Cache<String, String>,
     /// Counts the times that names may have come to mean something else.
     changes: AtomicU64,
 }
 
 impl Targets {
     pub(crate) fn new(catalog: Catalog, storage: Storage, worker: Worker) -> Self {
-        Self { catalog, storage, worker, kept: Cache::new(KEPT), changes: AtomicU64::new(0) }
+        Self { catalog, storage, worker, kept: Cache::new(KEPT), series: Cache::new(KEPT), changes: AtomicU64::new(0) }
     }
 
     /// Names may mean something else from now on.
@@ -92,6 +110,9 @@ impl Targets {
     /// - 501 if it cannot be served, with the reason.
     /// - 503 if the catalog or the store does not answer.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<OpenTarget>, JpipRefusal> {
+        if let Some(uid) = name.strip_prefix(SERIES) {
+            return self.find_series(name, uid).await;
+        }
         if let Some(open) = self.kept.get(name) {
             return Ok(open);
         }
@@ -104,6 +125,38 @@ impl Targets {
                 self.kept.remove(name);
             }
         }
+        Ok(open)
+    }
+
+    /// The target of this name; without a name, the one with this identifier, if there is one [15444-9 C.2.3].
+    ///
+    /// # Errors
+    ///
+    /// As [`Targets::find`].
+    pub(crate) async fn find_or_known_as(&self, name: &str, tid: Option<&str>) -> Result<Arc<OpenTarget>, JpipRefusal> {
+        let Some(tid) = tid.filter(|tid| name.is_empty() && *tid != "0") else { return self.find(name).await };
+        let row = self.catalog.target_of_tid(tid).await.map_err(|error| JpipRefusal::unavailable(&error))?;
+        match row.map(|row| row.target).or_else(|| self.series.get(tid)) {
+            Some(name) => self.find(&name).await,
+            None => self.find(name).await,
+        }
+    }
+
+    /// The series of this UID as one target. Instances may have come since it was asked for last, on this node or on
+    /// another, so the catalog is always asked.
+    async fn find_series(&self, name: &str, uid: &str) -> Result<Arc<OpenTarget>, JpipRefusal> {
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(not_found("no such target"));
+        }
+        let series = Series::find(&self.catalog, uid).await?.ok_or_else(|| not_found("no such series"))?;
+        let series = series.indexed(&self.worker).await?;
+        let tid = series.tid();
+        if let Some(open) = self.kept.get(name).filter(|open| open.logical.tid == tid) {
+            return Ok(open);
+        }
+        let open = Arc::new(series.open(name)?);
+        self.series.insert(tid, name.to_owned());
+        self.kept.insert(name.to_owned(), Arc::clone(&open));
         Ok(open)
     }
 
@@ -142,40 +195,24 @@ impl Targets {
             Presentation::from_json(&index.presentation).map_err(|error| JpipRefusal::internal(&error))?;
         let count = index.codestreams;
         let (codestreams, metadata) = match (presentation.form, &presentation.image) {
-            (Form::RawCodestream, _) => (CodestreamSet::File(count), metadata::raw_codestream()),
+            (Form::RawCodestream, _) => (CodestreamSet::File(count), jpip::metadata::raw_codestream()),
             (Form::Jp2Family, _) => {
-                let file = self.boxes(&row.object_key).await?;
-                (CodestreamSet::File(count), metadata::for_file(&file))
+                let size = (index.width, index.height);
+                (CodestreamSet::File(count), self.boxes(&row.object_key, size).await?)
             }
-            (Form::Frames, Some(image)) => {
-                (CodestreamSet::Frames(count), metadata::for_frames(&image_presentation(image, count)))
-            }
+            (Form::Frames, Some(image)) => (CodestreamSet::Frames(count), metadata::for_frames(image, count)),
             (Form::Frames, None) => return Err(JpipRefusal::internal(&"a presentation without its image")),
         };
         let logical = Arc::new(LogicalTarget { tid: index.tid, codestreams, metadata });
-        Ok(OpenTarget { name: row.target, logical, object: row.object_key, index: index.key })
+        let member = Member { object: row.object_key, index: index.key, first: 0 };
+        Ok(OpenTarget::new(row.target, logical, vec![member]))
     }
 
-    /// The box structure of a stored file.
-    async fn boxes(&self, object: &ObjectKey) -> Result<Jp2File, JpipRefusal> {
+    /// The boxes of a stored file, whose image has this size.
+    async fn boxes(&self, object: &ObjectKey, size: (u32, u32)) -> Result<MetadataBins, JpipRefusal> {
         let file = self.storage.open_object(object).map_err(|error| JpipRefusal::unavailable(&error))?;
-        let parsed = tokio::task::spawn_blocking(move || Jp2File::parse(&*file, &Limits::default())).await;
-        parsed.map_err(|error| JpipRefusal::internal(&error))?.map_err(|error| JpipRefusal::internal(&error))
-    }
-}
-
-fn image_presentation(image: &presentation::Image, frames: u32) -> ImagePresentation {
-    ImagePresentation {
-        width: image.width,
-        height: image.height,
-        components: image.components.clone(),
-        colour: match image.colour {
-            presentation::Colour::Grey => Colour::Grey,
-            presentation::Colour::Srgb => Colour::Srgb,
-            presentation::Colour::Sycc => Colour::Sycc,
-        },
-        frames,
-        htj2k: image.htj2k,
+        let read = tokio::task::spawn_blocking(move || metadata::of_file(&*file, size)).await;
+        read.map_err(|error| JpipRefusal::internal(&error))?.map_err(|error| JpipRefusal::internal(&error))
     }
 }
 

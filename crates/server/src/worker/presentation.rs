@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 pub const INDEX_VERSION: u32 = 1;
 
 /// Version of the metadata-bins that are made for a target: a new one makes new tids.
-pub const METADATA_VERSION: u32 = 1;
+pub const METADATA_VERSION: u32 = 2;
 
 /// How a stored object is presented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,8 +72,7 @@ impl Presentation {
         digest.update(INDEX_VERSION.to_be_bytes());
         digest.update(METADATA_VERSION.to_be_bytes());
         digest.update(self.to_json());
-        let digest: [u8; 32] = digest.finalize().into();
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex16(&digest.finalize().into())
     }
 
     /// The text for the catalog.
@@ -91,6 +90,23 @@ impl Presentation {
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
+}
+
+/// The target identifier of a series, from those of its instances in the order in which their frames count.
+pub fn series_tid<'a>(instances: impl Iterator<Item = &'a str>) -> String {
+    let mut digest = Sha256::new();
+    digest.update(b"precinct series tid\0");
+    digest.update(METADATA_VERSION.to_be_bytes());
+    for tid in instances {
+        digest.update(tid);
+        digest.update([0]);
+    }
+    hex16(&digest.finalize().into())
+}
+
+/// The first 16 bytes as hexadecimal digits.
+fn hex16(digest: &[u8; 32]) -> String {
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Image {
@@ -130,5 +146,7 @@ mod tests {
         assert!(tids.iter().all(|tid| tid.len() == 32 && tid.bytes().all(|b| b.is_ascii_hexdigit())));
         assert_eq!(tids.iter().collect::<std::collections::HashSet<_>>().len(), 4);
         assert_eq!(one.tid(&a), presentation(5).tid(&a));
+        let series: Vec<_> = [["x", "y"], ["y", "x"], ["xy", ""]].map(|tids| series_tid(tids.into_iter())).into();
+        assert!(series.iter().all(|tid| tid.len() == 32) && series[0] != series[1] && series[0] != series[2]);
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct AnswerHeaders {
     pub(super) fsiz: Option<(u32, u32)>,
     pub(super) roff: Option<(u32, u32)>,
     pub(super) rsiz: Option<(u32, u32)>,
+    pub(super) roi: Option<String>,
 }
 
 /// The HTTP side of a conversation.
@@ -148,6 +149,7 @@ impl AnswerHeaders {
             fsiz: pair("JPIP-fsiz"),
             roff: pair("JPIP-roff"),
             rsiz: pair("JPIP-rsiz"),
+            roi: text("JPIP-roi").map(str::to_owned),
         }
     }
 }
