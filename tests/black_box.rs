@@ -31,5 +31,7 @@ mod process;
 mod scu;
 #[path = "black_box/stream.rs"]
 mod stream;
+#[path = "black_box/transports.rs"]
+mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;
