@@ -37,5 +37,7 @@ mod series;
 mod stream;
 #[path = "black_box/transcode.rs"]
 mod transcode;
+#[path = "black_box/transports.rs"]
+mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;

@@ -91,6 +91,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("jpp_reader", "nothing_new", &[1, 0x00, 0x02, 0x00])?;
     write("jpp_reader", "extended", &[3, 0x70, 0x01, 0x00, 0x00, 0x02, 0x05, 9, 9, 0x00, 0x01, 0x00])?;
 
+    // Two chunks as a server sends them; a greeting, three chunks made, sent and acknowledged.
+    write("http_tcp_framing", "chunks", &[5, 0, 11, 1, 2, 3, 4, 5, 6, 9, 9, 9, 0, 8, 0, 0, 0, 0, 0, 0])?;
+    write("http_tcp_framing", "channel", b"\x03n1.ab\r\n\x01\x02\x03\x40\xff\xff\x80\x40\xff")?;
+    // A hello, the probe's answer, chunks made and acknowledged, one given up; and chunks as a client gets them.
+    write("udp_framing", "channel", b"\x87n1.ab\r\n\x20\x00\x00\x01\x20\x40\x20\x61\x20")?;
+    write("udp_framing", "chunks", b"\x89\0\x01\0\x07\0\0\0\0m\x88\x10\x01\0\x07\0\0\x02\0")?;
+
     for (name, syntax, frames, table, fragments) in [
         ("one", "1.2.840.10008.1.2.4.90", 1, OffsetTable::Basic, 1),
         ("three", "1.2.840.10008.1.2.4.90", 3, OffsetTable::Basic, 2),

@@ -104,6 +104,14 @@ impl CacheModel {
         self.forget_what_exceeds();
     }
 
+    /// Notes that the client may lack what follows the first `bytes` bytes of a data-bin, whatever was said before.
+    pub fn forget_from(&mut self, key: &BinKey, bytes: u64) {
+        let amount = if bytes == 0 { Amount::Complete } else { Amount::Bytes(bytes) };
+        let ids = IdRange { first: key.id, last: key.id };
+        self.edit((key.codestream, key.class), ids, Edit { additive: false, amount });
+        self.forget_what_exceeds();
+    }
+
     /// Takes over everything that `delivered` holds.
     pub(crate) fn absorb(&mut self, delivered: &Self) {
         for (&key, facts) in &delivered.bins {

@@ -16,8 +16,10 @@
 )]
 
 pub mod cache_model;
+pub mod chunk;
 pub mod client;
 pub mod data_bin;
+pub mod http_tcp;
 pub mod limits;
 pub mod message;
 pub mod metadata;
@@ -26,6 +28,7 @@ pub mod response;
 pub mod selection;
 pub mod session;
 pub mod target;
+pub mod udp;
 pub mod vbas;
 pub mod view_window;
 

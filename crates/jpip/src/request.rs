@@ -4,6 +4,7 @@
 //! it asks is decided later. Unknown fields are passed over, a known field that is malformed or repeated
 //! refuses the request.
 
+pub mod abandon;
 pub mod channel;
 pub mod context;
 pub mod error;

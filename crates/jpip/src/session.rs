@@ -134,11 +134,21 @@ impl<S: Clone, T: Clone> Channels<S, T> {
     ///
     /// - [`Refusal::NoSuchChannel`] if one of them does not exist or belongs to another session.
     pub fn close(&mut self, list: &CloseList, by: Option<&str>) -> Result<usize, Refusal> {
+        let names = self.closing(list, by)?;
+        Ok(names.iter().filter(|cid| self.remove(cid)).count())
+    }
+
+    /// The channels that [`Channels::close`] would close.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channels::close`].
+    pub fn closing(&self, list: &CloseList, by: Option<&str>) -> Result<Vec<String>, Refusal> {
         let session_of = |cid: &str| self.channels.get(cid).map(|channel| channel.session);
-        let names = match list {
+        match list {
             CloseList::All => {
                 let number = by.and_then(session_of).ok_or(Refusal::NoSuchChannel)?;
-                self.sessions.get(&number).map(|session| session.channels.clone()).unwrap_or_default()
+                Ok(self.sessions.get(&number).map(|session| session.channels.clone()).unwrap_or_default())
             }
             CloseList::Channels(names) => {
                 let first = by.or(names.first().map(String::as_str));
@@ -146,10 +156,9 @@ impl<S: Clone, T: Clone> Channels<S, T> {
                 if names.iter().any(|cid| session_of(cid) != Some(number)) {
                     return Err(Refusal::NoSuchChannel);
                 }
-                names.clone()
+                Ok(names.clone())
             }
-        };
-        Ok(names.iter().filter(|cid| self.remove(cid)).count())
+        }
     }
 
     /// Closes every channel that has been idle for too long and returns how many.

@@ -20,6 +20,7 @@ use crate::{
     serving::Serving,
     storage::Storage,
     telemetry::Metrics,
+    transport::Transports,
     worker::Worker,
 };
 
@@ -33,6 +34,7 @@ pub(crate) struct App {
     worker: Worker,
     ingest: Ingest,
     serving: Serving,
+    transports: Transports,
     metrics: Metrics,
     draining: AtomicBool,
     /// Held for as long as the process works with it.
@@ -59,6 +61,7 @@ impl App {
             worker,
             ingest,
             serving,
+            transports: Transports::default(),
             metrics,
             draining: AtomicBool::new(false),
             _data: data,
@@ -84,6 +87,10 @@ impl App {
 
     pub(crate) const fn serving(&self) -> &Serving {
         &self.serving
+    }
+
+    pub(crate) const fn transports(&self) -> &Transports {
+        &self.transports
     }
 
     pub(crate) const fn metrics(&self) -> &Metrics {

@@ -52,6 +52,14 @@ pub struct ServeArgs {
     /// Address to listen on for DICOM associations; port 0 picks a free port [default: 127.0.0.1:11112]
     #[arg(long, value_name = "ADDR", env = "PRECINCT_DICOM", value_parser = address)]
     pub dicom: Option<SocketAddr>,
+    /// Address to listen on for the connections of JPIP's http-tcp transport; port 0 picks a free port [default: the HTTP
+    /// address, port 0]
+    #[arg(long, value_name = "ADDR", env = "PRECINCT_JPIP_TCP", value_parser = address)]
+    pub jpip_tcp: Option<SocketAddr>,
+    /// Address for the datagrams of JPIP's http-udp transport; port 0 picks a free port [default: the HTTP address, port
+    /// 0]
+    #[arg(long, value_name = "ADDR", env = "PRECINCT_JPIP_UDP", value_parser = address)]
+    pub jpip_udp: Option<SocketAddr>,
     /// AE title by which senders must call [default: PRECINCT]
     #[arg(long, value_name = "TITLE", env = "PRECINCT_AE_TITLE")]
     pub ae_title: Option<String>,
@@ -136,6 +144,8 @@ pub struct DataSettings {
 pub struct ServeSettings {
     pub data: DataSettings,
     pub http: SocketAddr,
+    pub jpip_tcp: SocketAddr,
+    pub jpip_udp: SocketAddr,
     pub dicom: DicomSettings,
     /// Without a slash at the end.
     pub public_url: Option<String>,
@@ -178,6 +188,8 @@ struct FileSettings {
     store: Option<String>,
     http: Option<SocketAddr>,
     dicom: Option<SocketAddr>,
+    jpip_tcp: Option<SocketAddr>,
+    jpip_udp: Option<SocketAddr>,
     ae_title: Option<String>,
     #[serde(default)]
     dicom_allow: Vec<DicomPeer>,
@@ -264,9 +276,12 @@ impl ServeArgs {
         let http = self.http.or(file.http).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let insecure = self.insecure.or(file.insecure).unwrap_or(false);
         let http_allow = if self.http_allow.is_empty() { file.http_allow.clone() } else { self.http_allow.clone() };
-        if !is_loopback(http.ip()) && http_allow.is_empty() && !insecure {
+        let jpip_tcp = self.jpip_tcp.or(file.jpip_tcp).unwrap_or_else(|| SocketAddr::new(http.ip(), 0));
+        let jpip_udp = self.jpip_udp.or(file.jpip_udp).unwrap_or_else(|| SocketAddr::new(http.ip(), 0));
+        let open = [http, jpip_tcp, jpip_udp].into_iter().find(|address| !is_loopback(address.ip()));
+        if let Some(open) = open.filter(|_| http_allow.is_empty() && !insecure) {
             bail!(
-                "{http} is open to the network: name who may connect with --http-allow NETWORK (http_allow in the \
+                "{open} is open to the network: name who may connect with --http-allow NETWORK (http_allow in the \
                  configuration file), or give --insecure to let anybody"
             );
         }
@@ -279,6 +294,8 @@ impl ServeArgs {
         Ok(ServeSettings {
             data: self.data.settle_with(&file)?,
             http,
+            jpip_tcp,
+            jpip_udp,
             dicom: self.settle_dicom(&file, insecure)?,
             public_url,
             cors_origins,
@@ -356,6 +373,10 @@ mod tests {
         let settings = settle(ServeArgs::default(), "").unwrap();
         assert_eq!(settings.http, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(
+            (settings.jpip_tcp, settings.jpip_udp),
+            ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap())
+        );
+        assert_eq!(
             settings.data,
             DataSettings { data: "data".into(), database: Database::Sqlite(None), store: None, bucket: None }
         );
@@ -386,6 +407,13 @@ mod tests {
         settle(open(), "insecure = true").unwrap();
         let settings = settle(open(), "http_allow = [\"10.0.0.0/8\"]").unwrap();
         assert_eq!(settings.http_allow.len(), 1);
+        for args in [
+            ServeArgs { jpip_tcp: Some("0.0.0.0:0".parse().unwrap()), ..ServeArgs::default() },
+            ServeArgs { jpip_udp: Some("[::]:0".parse().unwrap()), ..ServeArgs::default() },
+        ] {
+            assert!(settle(args.clone(), "").unwrap_err().to_string().contains("--insecure"));
+            settle(args, "http_allow = [\"10.0.0.0/8\"]").unwrap();
+        }
         let v6 = ServeArgs { http: Some("[::1]:80".parse().unwrap()), ..ServeArgs::default() };
         settle(v6, "").unwrap();
     }

@@ -17,4 +17,5 @@ mod listening;
 mod serving;
 pub mod storage;
 pub mod telemetry;
+mod transport;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! `precinct fetch URL`: a JPIP client that writes what a window shows.
 
+mod auxiliary;
 mod conversation;
 mod exchange;
 mod jp2;
@@ -16,6 +17,7 @@ use anyhow::Context as _;
 use clap::Args;
 use codestream::MainHeader;
 use jpip::client::{ReassembleOptions, RequestBuilder, reassemble};
+use jpip::request::channel::Transport;
 use jpip::{BinKey, CodestreamId};
 use reqwest::Url;
 
@@ -46,6 +48,7 @@ use self::trace::Trace;
     precinct fetch http://127.0.0.1:8080/jpip/scan.j2k -o scan.png\n  \
     precinct fetch http://127.0.0.1:8080/jpip/with-regions.jp2 --roi island -o island.png\n  \
     precinct fetch 'http://127.0.0.1:8080/jpip?target=1.2.3.4' --stream 7 --fsiz 512,512 -o frame7.pgm\n  \
+    precinct fetch http://127.0.0.1:8080/jpip/scan.j2k --transport http-udp -o scan.png\n  \
     precinct fetch http://127.0.0.1:8080/jpip/wsi.jp2 --fsiz 4096,4096 --roff 1000,1000 --rsiz 256,256 -o part.ppm --trace")]
 pub(super) struct FetchArgs {
     /// Address of the image: `/jpip/NAME` or `/jpip?target=NAME` of a server, with any JPIP fields
@@ -71,6 +74,10 @@ pub(super) struct FetchArgs {
     /// Open a session, so that the server remembers what it has sent
     #[arg(long)]
     session: bool,
+    /// How the data come: in the answers to the requests, over a connection of their own, or in datagrams; the last two
+    /// open a session
+    #[arg(long, value_name = "NAME", value_parser = ["http", "http-tcp", "http-udp"])]
+    transport: Option<String>,
     /// File to write: .j2k, .jp2, .png, .pgm, .ppm or .raw
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -94,7 +101,12 @@ pub(super) async fn run(args: FetchArgs) -> anyhow::Result<ExitCode> {
     let wanted = jpip::Request::parse(request.to_query().as_bytes(), None)?;
     let region = wanted.roi.as_deref();
 
-    let mut conversation = Conversation::new(url, args.session || request.has("cnew"), Trace::new(args.trace))?;
+    let transport = match args.transport.as_deref() {
+        Some("http-tcp") => Some(Transport::HttpTcp),
+        Some("http-udp") => Some(Transport::HttpUdp),
+        _ => (args.session || request.has("cnew")).then_some(Transport::Http),
+    };
+    let mut conversation = Conversation::new(url, transport, Trace::new(args.trace))?;
     if wanted.fsiz.is_none() && region.is_none() {
         let id = wanted_codestream(&wanted);
         let size = full_size(&mut conversation, &request, id).await?;

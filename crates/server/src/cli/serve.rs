@@ -13,7 +13,7 @@ use crate::{
     dimse,
     http::{Service, listener},
     listening::listen,
-    telemetry,
+    telemetry, transport,
 };
 
 /// How long requests and indexing may go on after the first signal.
@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Serve a data directory over HTTP, JPIP and DICOM
 ///
 /// Everything that was imported or sent by C-STORE is listed at `/`, and each target can be asked for at `/jpip`.
-/// Standard output carries one line, `ready http=ADDR dicom=ADDR`, once requests are accepted; the log goes to standard
+/// Standard output carries one line, `ready http=ADDR dicom=ADDR jpip-tcp=ADDR jpip-udp=ADDR`, once requests are accepted; the log goes to standard
 /// error. SIGTERM and SIGINT let running requests finish (30 s at most); a second one ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Each setting: flag, then environment variable, then configuration file, then default.\n\n\
@@ -54,13 +54,26 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
             format!("{dicom} cannot be listened on for DICOM; --dicom takes another address, with port 0 any free port")
         })?;
         let dicom_address = dicom.local_addr().context("the DICOM address is not known")?;
+        let (jpip_tcp, jpip_udp) = (settings.jpip_tcp, settings.jpip_udp);
+        let connections = listen(jpip_tcp)
+            .with_context(|| format!("{jpip_tcp} cannot be listened on for JPIP; --jpip-tcp takes another address"))?;
+        let datagrams = transport::udp::Socket::bind(jpip_udp)
+            .await
+            .with_context(|| format!("{jpip_udp} cannot be bound for JPIP; --jpip-udp takes another address"))?;
+        let (jpip_tcp, datagrams) =
+            (connections.local_addr().context("the address is not known")?, Arc::new(datagrams));
+        let jpip_udp = datagrams.address();
         let app = App::new(settings, stored, address);
+        app.transports().offer_tcp(jpip_tcp);
+        app.transports().offer_udp(Arc::clone(&datagrams));
         let service = Arc::new(Service::new(Arc::clone(&app)).await?);
         app.start();
         let drain = CancellationToken::new();
         let serving = tokio::spawn(listener::serve(listener, service, drain.clone()));
         let storing = tokio::spawn(dimse::serve(dicom, Arc::clone(&app), drain.clone()));
-        announce(&format!("ready http={address} dicom={dicom_address}"))?;
+        let by_tcp = tokio::spawn(transport::tcp::serve(connections, Arc::clone(&app), drain.clone()));
+        let by_udp = tokio::spawn(transport::udp::serve(datagrams, Arc::clone(&app), drain.clone()));
+        announce(&format!("ready http={address} dicom={dicom_address} jpip-tcp={jpip_tcp} jpip-udp={jpip_udp}"))?;
         let ae_title = &app.settings().dicom.ae_title;
         tracing::info!(http.address = %address, dicom.address = %dicom_address, dicom.ae_title = ae_title, "serving");
         tokio::select! {
@@ -72,7 +85,7 @@ pub(super) fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
         drain.cancel();
         let ended = async {
             // A connection that panicked has been logged; the others have ended all the same.
-            let _all = tokio::join!(serving, storing);
+            let _all = tokio::join!(serving, storing, by_tcp, by_udp);
             app.close().await;
         };
         tokio::select! {

@@ -25,8 +25,8 @@ pub(crate) trait Delivery: Send {
 /// What the handlers of one connection share with the stream below hyper.
 pub(crate) struct Peer {
     address: SocketAddr,
-    /// The address that it connected to is a loopback address.
-    on_loopback: bool,
+    /// The address that it connected to.
+    local: SocketAddr,
     tickets: Mutex<Vec<Box<dyn Delivery>>>,
     has_tickets: AtomicBool,
     ambiguous: AtomicBool,
@@ -47,7 +47,7 @@ impl Peer {
     pub(crate) fn new(address: SocketAddr, local: SocketAddr) -> Self {
         Self {
             address,
-            on_loopback: local.ip().to_canonical().is_loopback(),
+            local,
             tickets: Mutex::new(Vec::new()),
             has_tickets: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
@@ -60,7 +60,17 @@ impl Peer {
 
     /// Whether the peer connected to a loopback address of this machine.
     pub(crate) const fn is_on_loopback(&self) -> bool {
-        self.on_loopback
+        self.local.ip().to_canonical().is_loopback()
+    }
+
+    /// The address that the peer connected from.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address that the peer connected to.
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.local
     }
 
     /// A handler works on a request of this connection, from now until the guard is dropped.

@@ -6,6 +6,7 @@
 //! a channel.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
     message::encode_eor,
-    request::channel::{CloseList, Transport},
+    request::{abandon::AbandonedChunks, channel::CloseList, error::RequestError},
     session::Refusal,
 };
 use percent_encoding::percent_decode_str;
@@ -32,6 +33,7 @@ use crate::{
         response::{self, Model},
         target::OpenTarget,
     },
+    transport::carrying::{self, Carriage},
 };
 
 /// Largest body of a POST, in bytes.
@@ -83,7 +85,13 @@ async fn respond(
         _ => return Err(JpipRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST are taken here")),
     };
     let query = head.uri.query().unwrap_or_default().as_bytes();
-    let request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
+    let mut request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
+    let granted = app.transports().choose(&request.cnew).cloned();
+    let new_channel = |target: &Arc<OpenTarget>| {
+        let transport = granted.as_ref()?;
+        Some(Channel::new(Arc::clone(target), app.transports().new_line(transport)))
+    };
+    let how = How { is_head: head.method == Method::HEAD, query_len: query.len() };
     let channels = app.serving().channels();
     let Some(cid) = &request.cid else {
         if request.only_closes() {
@@ -91,18 +99,20 @@ async fn respond(
         }
         let name = target_name(&request, name)?;
         let target = app.serving().targets().find_or_known_as(&name, request.tid.as_deref()).await?;
-        if !request.cnew.contains(&Transport::Http) {
-            return serve(app, peer, &request, &target, None, None).await;
-        }
+        let Some(channel) = new_channel(&target) else {
+            return serve(app, peer, &request, &target, None, None, how).await;
+        };
         let session = Session::new();
-        let channel = Channel::new(Arc::clone(&target));
-        return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None)).await;
+        take_datagram_fields(&mut request, &channel, peer, how)?;
+        return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None), how).await;
     };
     let (session, channel) = channels.find(cid).ok_or_else(JpipRefusal::no_such_channel)?;
     if request.only_closes() {
         return close(app, &request);
     }
-    let grants = request.cnew.contains(&Transport::Http);
+    take_datagram_fields(&mut request, &channel, peer, how)?;
+    let cid = request.cid.clone().unwrap_or_default();
+    let grants = granted.is_some();
     let target = match &request.target {
         Some(name) if !channel.target().is_called(name) => {
             let target = app.serving().targets().find(name).await?;
@@ -113,11 +123,42 @@ async fn respond(
         }
         _ => Arc::clone(channel.target()),
     };
-    if grants {
-        let new = Channel::new(Arc::clone(&target));
-        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(cid))).await;
+    if let Some(new) = new_channel(&target) {
+        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(cid.as_str())), how).await;
     }
-    serve(app, peer, &request, &target, Some((&session, &channel)), None).await
+    serve(app, peer, &request, &target, Some((&session, &channel)), None, how).await
+}
+
+/// What of a request is not in its fields.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    is_head: bool,
+    query_len: usize,
+}
+
+/// Does what the fields of the http-udp transport ask, and takes them out of the request; on other channels they stay,
+/// and are refused as not served [15444-9 K].
+fn take_datagram_fields(
+    request: &mut jpip::Request,
+    channel: &Channel,
+    peer: &Peer,
+    how: How,
+) -> Result<(), JpipRefusal> {
+    let Some(line) = channel.line().and_then(|line| line.udp()) else { return Ok(()) };
+    for item in std::mem::take(&mut request.abandon) {
+        let malformed = RequestError::Malformed { field: "abandon", what: "not a list of chunks" };
+        let chunks = AbandonedChunks::parse(&item).ok_or_else(|| JpipRefusal::of_request(malformed))?;
+        line.abandon(chunks.qid, chunks.numbers);
+    }
+    if let Some(address) = request.sendto.take() {
+        // Only to the host that asks, and as an address: no name is looked up for a peer.
+        let address = address.parse::<SocketAddr>().ok().filter(|address| address.ip() == peer.address().ip());
+        let elsewhere = || JpipRefusal::of_request(RequestError::Unsupported { field: "sendto" });
+        line.invite(address.ok_or_else(elsewhere)?, how.query_len);
+    }
+    // No request of a session is planned before the chunks of those before it are settled.
+    request.barrier = None;
+    Ok(())
 }
 
 /// Serves a window. `on` is the session and channel of the response; `grant` says that the channel is new, and in
@@ -129,8 +170,10 @@ async fn serve(
     target: &Arc<OpenTarget>,
     on: Option<(&Session, &Channel)>,
     grant: Option<Option<&str>>,
+    how: How,
 ) -> Result<Response<Body>, JpipRefusal> {
     let limits = Limits::default();
+    let line = on.and_then(|(_, channel)| channel.line());
     let mut place = on.map(|(_, channel)| channel.arrive(request.wait));
     let model = match on {
         Some((session, _)) => {
@@ -146,7 +189,7 @@ async fn serve(
             if overtaken {
                 return superseded(app, request);
             }
-            if let Some(place) = &mut place {
+            if let Some(place) = place.as_mut().filter(|_| line.is_none()) {
                 place.deliver_to(peer);
             }
             Model::Session { models, tid }
@@ -156,7 +199,8 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let at_hand = planned.read_ahead(if on.is_some() { response::AT_ONCE } else { 0 }).await?;
+    let at_once = on.is_some() && line.is_none();
+    let at_hand = planned.read_ahead(if at_once { response::AT_ONCE } else { 0 }).await?;
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
     let len = match on {
@@ -165,16 +209,21 @@ async fn serve(
         // What was read ahead may end a little beyond that limit.
         Some(_) => (planned.is_whole() && at_hand <= response::AT_ONCE).then_some(at_hand),
     };
-    let first = planned.take_ahead();
     let channels = app.serving().channels();
     let mut granted = None;
     if let (Some(of), Some((session, channel))) = (grant, on) {
         let cid = channels.open(of, session, channel).map_err(channel_refusal)?;
-        fields.push(("JPIP-cnew", format!("cid={cid},path={},transport=http", app.jpip_path())));
+        let transport = app.transports().describe(line.map(|line| &**line), peer.local().ip());
+        fields.push(("JPIP-cnew", format!("cid={cid},path={},{transport}", app.jpip_path())));
         granted = Some(cid);
     }
+    // A channel whose response is still on its way is closed after that.
+    let by = request.cid.as_deref();
+    let close = |list: &CloseList| {
+        if line.is_some() { channels.may_close(list, by) } else { channels.close(list, by).map(drop) }
+    };
     if let Some(list) = &request.cclose
-        && let Err(refusal) = channels.close(list, request.cid.as_deref())
+        && let Err(refusal) = close(list)
     {
         // Nobody will hear of the new channel, so it must not stay open.
         if let Some(cid) = granted {
@@ -182,13 +231,33 @@ async fn serve(
         }
         return Err(channel_refusal(refusal));
     }
+    if let Some(line) = line {
+        let cid = granted.or_else(|| request.cid.clone()).unwrap_or_default();
+        let (line, cclose) = (Arc::clone(line), request.cclose.clone());
+        let carriage = Carriage { response: Box::new(planned), line, cid, qid: request.qid, cclose };
+        if !how.is_head && !carrying::start(app, carriage) {
+            return Err(JpipRefusal::later("too many responses of the channel wait for their client", 1));
+        }
+        return Ok(head_of(Body::empty(), fields, content_type, "no-store"));
+    }
+    let first = planned.take_ahead();
     let peer = Arc::clone(peer);
     let body = if first.last {
         JpipBody::whole(first.pieces, Box::new(planned.into_ticket()), len, peer, metrics)
     } else {
         JpipBody::streamed(first.pieces, Box::new(planned), len, peer, metrics)
     };
-    let mut response = Response::new(Body::new(body));
+    let caching = if on.is_some() { "no-store" } else { "no-cache" };
+    Ok(head_of(Body::new(body), fields, content_type, caching))
+}
+
+fn head_of(
+    body: Body,
+    fields: Vec<(&'static str, String)>,
+    content_type: HeaderValue,
+    caching: &'static str,
+) -> Response<Body> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes());
@@ -199,9 +268,8 @@ async fn serve(
         }
     }
     headers.insert(header::CONTENT_TYPE, content_type);
-    let caching = if on.is_some() { "no-store" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    Ok(response)
+    response
 }
 
 /// Says that a newer request of the channel came before anything of this one was sent [15444-9 D.1].

@@ -16,7 +16,7 @@ use metrics::Gauge;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::{model::SessionModels, target::OpenTarget};
-use crate::http::delivery::Peer;
+use crate::{http::delivery::Peer, transport::Line};
 
 /// How long a request waits for the response before it to be delivered.
 const TURN: Duration = Duration::from_secs(30);
@@ -43,6 +43,8 @@ pub(crate) struct Session {
 pub(crate) struct Channel {
     target: Arc<OpenTarget>,
     order: Arc<Order>,
+    /// Where responses go if not back over HTTP.
+    line: Option<Arc<Line>>,
 }
 
 /// The requests of one channel, in the order in which they came.
@@ -92,6 +94,11 @@ impl Channel {
         &self.target
     }
 
+    /// The way of the responses, if it is not HTTP.
+    pub(crate) const fn line(&self) -> Option<&Arc<Line>> {
+        self.line.as_ref()
+    }
+
     /// A request has come on this channel; with `wait` it lets the responses before it end.
     pub(crate) fn arrive(&self, wait: bool) -> Place {
         let place = |number| Place { order: Arc::clone(&self.order), number, peer: Weak::new() };
@@ -103,12 +110,15 @@ impl Channel {
         if let Some(peer) = at_work {
             peer.set_overtaken(true);
         }
+        if let Some(line) = &self.line {
+            line.poke();
+        }
         place(number)
     }
 
     /// A channel for this target, with no name yet.
-    pub(crate) fn new(target: Arc<OpenTarget>) -> Self {
-        Self { target, order: Arc::default() }
+    pub(crate) fn new(target: Arc<OpenTarget>, line: Option<Arc<Line>>) -> Self {
+        Self { target, order: Arc::default(), line }
     }
 }
 
@@ -149,6 +159,16 @@ impl ChannelTable {
     /// The session and the channel of this name, used now.
     pub(crate) fn find(&self, cid: &str) -> Option<(Session, Channel)> {
         self.with(|table, now| table.touch(now, cid))
+    }
+
+    /// The way of a channel's responses, if there is such a channel and its way is not HTTP.
+    pub(crate) fn line(&self, cid: &str) -> Option<Arc<Line>> {
+        self.find(cid).and_then(|(_session, channel)| channel.line)
+    }
+
+    /// Whether [`ChannelTable::close`] would close them.
+    pub(crate) fn may_close(&self, list: &CloseList, by: Option<&str>) -> Result<(), Refusal> {
+        self.with(|table, _now| table.closing(list, by)).map(drop)
     }
 
     /// Closes channels, all of one session.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use codestream::SparseBytes;
 use http::StatusCode;
 use jpip::{
-    CacheModel, Limits, Request,
+    BinKey, CacheModel, Limits, Request,
     response::{Batch, PlanError, ResponsePlan},
 };
 use metrics::Counter;
@@ -167,11 +167,16 @@ impl Response {
     ///
     /// If the index or the stored object cannot be read.
     pub(crate) async fn step(&mut self) -> Result<Step, StepError> {
-        if self.place.as_ref().is_some_and(Place::is_overtaken) {
+        if self.is_overtaken() {
             self.plan.preempt();
         }
         self.read_ahead(0).await?;
         Ok(self.take_ahead())
+    }
+
+    /// Whether a newer request on the channel does not wait for this response.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_overtaken)
     }
 
     /// What to do when all of the response has been written.
@@ -213,6 +218,19 @@ pub(crate) struct Ticket {
     limits: Limits,
     aborted: Counter,
     _place: Option<Place>,
+}
+
+impl Ticket {
+    /// The client has all of the response but what follows these offsets of these data-bins.
+    pub(crate) fn acknowledged_without(mut self, lost: &[(BinKey, u64)]) {
+        if let Some((plan, Model::Session { mut models, tid })) = self.delivery.take() {
+            let model = models.of(&tid, &self.limits);
+            plan.commit(model);
+            for (key, offset) in lost {
+                model.forget_from(key, *offset);
+            }
+        }
+    }
 }
 
 impl Delivery for Ticket {

@@ -2,8 +2,10 @@
 
 use jpip::EorReason;
 use jpip::client::{DataBinStore, RequestBuilder, StoreLimits};
+use jpip::request::channel::Transport;
 use reqwest::Url;
 
+use super::auxiliary::Auxiliary;
 use super::exchange::{Answer, AnswerHeaders, Exchange};
 use super::trace::Trace;
 
@@ -20,31 +22,38 @@ pub(super) enum Completion {
 pub(super) struct Conversation {
     exchange: Exchange,
     url: Url,
-    wants_session: bool,
+    /// The transport of the session that is wanted.
+    transport: Option<Transport>,
     channel: Option<Channel>,
     store: DataBinStore,
     tid: Option<String>,
     window: AnswerHeaders,
+    /// Whether it was said that the wanted transport is not to be had.
+    is_told: bool,
 }
 
 /// A channel that the server granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
 struct Channel {
     cid: String,
     url: Url,
     next_qid: u64,
+    /// Port of the data, if they do not come in the answers.
+    auxport: Option<u16>,
+    auxhost: Option<String>,
+    auxiliary: Option<Auxiliary>,
 }
 
 impl Conversation {
-    pub(super) fn new(url: Url, wants_session: bool, trace: Trace) -> anyhow::Result<Self> {
+    pub(super) fn new(url: Url, transport: Option<Transport>, trace: Trace) -> anyhow::Result<Self> {
         Ok(Self {
             exchange: Exchange::new(trace, url.as_str())?,
             url,
-            wants_session,
+            transport,
             channel: None,
             store: DataBinStore::new(StoreLimits::default()),
             tid: None,
             window: AnswerHeaders::default(),
+            is_told: false,
         })
     }
 
@@ -74,8 +83,10 @@ impl Conversation {
             let before = self.store.memory();
             let (url, query) = self.compose(request);
             let (answer, headers) = self.exchange.ask(&url, &query, &mut self.store).await?;
-            let advanced = self.store.memory() > before;
+            let is_granted = self.channel.is_none() && headers.cnew.is_some();
             self.take_headers(headers)?;
+            let answer = self.take_data(answer, is_granted).await?;
+            let advanced = self.store.memory() > before;
             let reason = match answer {
                 Answer::Ended(None | Some(EorReason::ImageDone | EorReason::WindowDone | EorReason::QualityLimit)) => {
                     return Ok(Completion::Complete);
@@ -115,6 +126,29 @@ impl Conversation {
         }
     }
 
+    /// The data of a response, if the channel has a way of its own for them.
+    async fn take_data(&mut self, answer: Answer, is_granted: bool) -> anyhow::Result<Answer> {
+        let Some(channel) = &mut self.channel else {
+            let wanted = self.transport.as_ref().filter(|transport| **transport != Transport::Http);
+            if let Some(wanted) = wanted.filter(|_| !self.is_told) {
+                self.is_told = true;
+                eprintln!("precinct fetch: the server does not offer {}; the data come over http", wanted.name());
+            }
+            return Ok(answer);
+        };
+        let (Some(port), Answer::Ended(None), Some(transport)) = (channel.auxport, &answer, &self.transport) else {
+            return Ok(answer);
+        };
+        if channel.auxiliary.is_none() {
+            let host = channel.auxhost.as_deref().or(channel.url.host_str()).unwrap_or_default();
+            channel.auxiliary = Some(Auxiliary::open(transport, host, port, &channel.cid).await?);
+        }
+        let Some(auxiliary) = &mut channel.auxiliary else { return Ok(answer) };
+        // The request that opened the channel had the number 0.
+        let qid = if is_granted { 0 } else { channel.next_qid.saturating_sub(1) };
+        auxiliary.receive(qid, self.exchange.sink(&mut self.store)).await
+    }
+
     /// Closes the channel, if there is one; the server would notice by itself, only later.
     pub(super) async fn close(&mut self, request: &RequestBuilder) {
         if let Some(channel) = self.channel.take() {
@@ -140,8 +174,12 @@ impl Conversation {
             channel.next_qid += 1;
             return (channel.url.clone(), query);
         }
-        if self.wants_session {
-            query.set("cnew", "http");
+        if let Some(transport) = &self.transport {
+            query.set("cnew", transport.name());
+            if *transport != Transport::Http {
+                // The data name the request that they answer.
+                query.set("qid", "0");
+            }
         }
         if query.has("cid") {
             return (self.url.clone(), query);
@@ -166,7 +204,7 @@ impl Conversation {
         if self.channel.is_none()
             && let Some(granted) = headers.cnew.as_deref()
         {
-            self.channel = Channel::granted(granted, &self.url);
+            self.channel = Channel::granted(granted, &self.url, self.transport.as_ref());
         }
         self.window = headers;
         Ok(())
@@ -174,22 +212,31 @@ impl Conversation {
 }
 
 impl Channel {
-    /// Reads `JPIP-cnew`: `cid=…[,path=…][,transport=…][,host=…][,port=…]` [15444-9 D.2.3].
-    fn granted(header: &str, asked: &Url) -> Option<Self> {
+    /// Reads `JPIP-cnew`: `cid=…[,path=…][,transport=…][,host=…][,port=…][,auxport=…]` [15444-9 D.2.3].
+    fn granted(header: &str, asked: &Url, wanted: Option<&Transport>) -> Option<Self> {
         let (mut cid, mut url) = (None, asked.clone());
+        let (mut host, mut auxport, mut is_aside) = (None, None, false);
         for (name, value) in header.split(',').filter_map(|part| part.split_once('=')) {
             match (name.trim(), value.trim()) {
                 ("cid", value) => cid = Some(value.to_owned()),
                 // With and without a leading slash: both are in use.
                 ("path", value) => url.set_path(&format!("/{}", value.trim_start_matches('/'))),
-                ("host", value) => url.set_host(Some(value)).ok()?,
+                ("host", value) => host = Some(value.to_owned()),
                 ("port", value) => url.set_port(value.parse().ok()).ok()?,
+                ("auxport", value) => auxport = Some(value.parse().ok()?),
                 ("transport", "http") => {}
+                ("transport", name) if wanted.is_some_and(|wanted| wanted.name() == name) => is_aside = true,
                 ("transport", _) => return None,
                 _ => {}
             }
         }
-        Some(Self { cid: cid.filter(|cid| !cid.is_empty())?, url, next_qid: 1 })
+        // Beside a port of its own for the data, a host is the data's: requests go where the first one went.
+        if let (Some(host), false) = (&host, is_aside) {
+            url.set_host(Some(host)).ok()?;
+        }
+        let (auxport, auxhost) = if is_aside { (Some(auxport?), host) } else { (None, None) };
+        let cid = cid.filter(|cid| !cid.is_empty())?;
+        Some(Self { cid, url, next_qid: 1, auxport, auxhost, auxiliary: None })
     }
 }
 

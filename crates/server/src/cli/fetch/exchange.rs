@@ -8,6 +8,7 @@ use jpip::EorReason;
 use jpip::client::{DataBinStore, MessageReader, RequestBuilder};
 use reqwest::{StatusCode, Url, header};
 
+use super::auxiliary::Sink;
 use super::trace::Trace;
 use crate::cli::http_client::client_for;
 
@@ -57,6 +58,11 @@ impl Exchange {
     /// Bytes of response bodies so far.
     pub(super) fn received(&self) -> u64 {
         self.progress.position()
+    }
+
+    /// Where data go that come by another way.
+    pub(super) const fn sink<'a>(&'a self, store: &'a mut DataBinStore) -> Sink<'a> {
+        Sink { store, trace: self.trace, progress: &self.progress }
     }
 
     /// Sends a request and merges its response.

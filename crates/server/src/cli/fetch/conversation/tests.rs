@@ -15,11 +15,13 @@ fn d_2_3_a_granted_channel_names_its_path() {
         ("transport=http,cid=a", Some(("a", "http://127.0.0.1:8080/jpip/scan.j2k"))),
         ("cid=a,host=other,port=81,path=p", Some(("a", "http://other:81/p"))),
         ("cid=a,transport=http-tcp,auxport=5", None),
+        ("cid=a,path=jpip,transport=http-udp,host=data,auxport=5", Some(("a", "http://127.0.0.1:8080/jpip"))),
+        ("cid=a,path=jpip,transport=http-udp", None),
         ("path=jpip", None),
         ("cid=", None),
     ];
     for (header, expect) in rows {
-        let granted = Channel::granted(header, &asked());
+        let granted = Channel::granted(header, &asked(), Some(&Transport::HttpUdp));
         let got = granted.as_ref().map(|channel| (channel.cid.as_str(), channel.url.as_str()));
         assert_eq!(got, expect, "{header}");
     }
@@ -27,7 +29,8 @@ fn d_2_3_a_granted_channel_names_its_path() {
 
 #[test]
 fn a_lost_channel_is_replaced_by_one_that_knows_what_is_here() {
-    let mut conversation = Conversation::new(asked(), true, Trace::new(false)).expect("a conversation");
+    let mut conversation =
+        Conversation::new(asked(), Some(Transport::Http), Trace::new(false)).expect("a conversation");
     let request = RequestBuilder::from_query("target=a&fsiz=8,8");
     let (url, query) = conversation.compose(&request);
     assert_eq!((url, query.to_query().as_str()), (asked(), "target=a&fsiz=8,8&cnew=http"));
@@ -84,6 +87,7 @@ fn body(id: u8, reason: u8) -> Vec<u8> {
 
 async fn converse(answers: Vec<(&'static str, Vec<u8>)>, session: bool) -> (anyhow::Result<Completion>, Vec<String>) {
     let (url, serving) = serve(answers).await;
+    let session = session.then_some(Transport::Http);
     let mut conversation = Conversation::new(url, session, Trace::new(false)).expect("a conversation");
     let done = conversation.fetch(&RequestBuilder::from_query("target=a&fsiz=8,8")).await;
     (done, serving.await.expect("a server"))
