@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use clap::Args;
 use codestream::MainHeader;
 use jpip::client::{ReassembleOptions, RequestBuilder, reassemble};
+use jpip::request::return_type::StreamType;
 use jpip::{BinKey, CodestreamId};
 use reqwest::Url;
 
@@ -64,6 +65,9 @@ pub(super) struct FetchArgs {
     /// Most quality layers
     #[arg(long, value_name = "N")]
     layers: Option<u32>,
+    /// Fetch a JPT-stream (whole tiles) instead of a JPP-stream (precincts)
+    #[arg(long)]
+    jpt: bool,
     /// Open a session, so that the server remembers what it has sent
     #[arg(long)]
     session: bool,
@@ -131,8 +135,14 @@ impl FetchArgs {
         for (name, value) in numbers.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             request.set(name, &value.to_string());
         }
-        // This client reads JPP-streams only, whatever else the URL asks for.
-        request.set("type", "jpp-stream");
+        // This client reads streams of messages only, whatever else the URL asks for.
+        let asked = jpip::Request::parse(request.to_query().as_bytes(), None).unwrap_or_default();
+        let stream = match StreamType::of(&asked.types) {
+            Ok(stream) if !self.jpt || stream.is_jpt() => stream,
+            _ if self.jpt => StreamType::Jpt { extended: false },
+            _ => StreamType::default(),
+        };
+        request.set("type", stream.content_type().trim_start_matches("image/"));
         request
     }
 }

@@ -19,7 +19,10 @@ use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
     message::encode_eor,
-    request::channel::{CloseList, Transport},
+    request::{
+        channel::{CloseList, Transport},
+        return_type::StreamType,
+    },
     session::Refusal,
 };
 use percent_encoding::percent_decode_str;
@@ -39,8 +42,6 @@ const MAX_BODY: usize = 16 << 20;
 
 /// How long the body of a POST may take.
 const BODY_TIME: Duration = Duration::from_secs(60);
-
-const JPP_STREAM: HeaderValue = HeaderValue::from_static("image/jpp-stream");
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
 pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
@@ -72,9 +73,9 @@ async fn respond(
         _ => return Err(JpipRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST are taken here")),
     };
     let query = head.uri.query().unwrap_or_default().as_bytes();
-    let request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
+    let mut request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
     let channels = app.serving().channels();
-    let Some(cid) = &request.cid else {
+    let Some(cid) = request.cid.clone() else {
         if request.only_closes() {
             return close(app, &request);
         }
@@ -84,10 +85,13 @@ async fn respond(
             return serve(app, peer, &request, &target, None, None).await;
         }
         let session = Session::new();
-        let channel = Channel::new(Arc::clone(&target));
+        let channel = Channel::new(Arc::clone(&target), stream_of(&request)?);
         return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None)).await;
     };
-    let (session, channel) = channels.find(cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    let (session, channel) = channels.find(&cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    if request.types.is_empty() {
+        request.types.push(channel.stream().into());
+    }
     if request.only_closes() {
         return close(app, &request);
     }
@@ -103,8 +107,8 @@ async fn respond(
         _ => Arc::clone(channel.target()),
     };
     if grants {
-        let new = Channel::new(Arc::clone(&target));
-        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(cid))).await;
+        let new = Channel::new(Arc::clone(&target), stream_of(&request)?);
+        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(&cid))).await;
     }
     serve(app, peer, &request, &target, Some((&session, &channel)), None).await
 }
@@ -129,7 +133,7 @@ async fn serve(
                 let busy = JpipRefusal::later("the channel is busy with another response", 1);
                 return if overtaken { superseded(app, request) } else { Err(busy) };
             };
-            let tid = target.logical().tid.clone();
+            let tid = target.logical().tid_for(stream_of(request)?);
             // What a client says that it holds is true whether it gets an answer or not.
             models.of(&tid, &limits).apply(request, target.logical());
             if overtaken {
@@ -217,12 +221,18 @@ fn close(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefus
     encode_eor(EorReason::WindowDone, &mut body);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, JPP_STREAM);
+    let stream = stream_of(request).unwrap_or_default();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(stream.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(qid) = request.qid {
         headers.insert("jpip-qid", HeaderValue::from(qid));
     }
     Ok(response)
+}
+
+/// The stream that answers the request: the first of its types that is one.
+fn stream_of(request: &jpip::Request) -> Result<StreamType, JpipRefusal> {
+    StreamType::of(&request.types).map_err(JpipRefusal::of_request)
 }
 
 /// The name of the target: the field, or else the path; empty if neither names one.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jpip::{
-    request::channel::CloseList,
+    request::{channel::CloseList, return_type::StreamType},
     session::{ChannelLimits, Channels, Refusal},
 };
 use metrics::Gauge;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
 #[derive(Clone)]
 pub(crate) struct Channel {
     target: Arc<OpenTarget>,
+    /// What requests get that name no type.
+    stream: StreamType,
     order: Arc<Order>,
 }
 
@@ -106,9 +108,14 @@ impl Channel {
         place(number)
     }
 
+    /// The stream type of the request that opened the channel.
+    pub(crate) const fn stream(&self) -> StreamType {
+        self.stream
+    }
+
     /// A channel for this target, with no name yet.
-    pub(crate) fn new(target: Arc<OpenTarget>) -> Self {
-        Self { target, order: Arc::default() }
+    pub(crate) fn new(target: Arc<OpenTarget>, stream: StreamType) -> Self {
+        Self { target, stream, order: Arc::default() }
     }
 }
 
