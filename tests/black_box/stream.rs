@@ -1,9 +1,11 @@
-//! A JPP-stream as a client sees it, read by a reader that is not ours to serve with.
+//! A JPP-stream or JPT-stream as a client sees it, read by a reader that is not ours to serve with.
 
 use std::collections::BTreeMap;
 
 pub(crate) const PRECINCT: u64 = 0;
 pub(crate) const TILE_HEADER: u64 = 2;
+pub(crate) const TILE: u64 = 4;
+pub(crate) const EXTENDED_TILE: u64 = 5;
 pub(crate) const MAIN_HEADER: u64 = 6;
 pub(crate) const METADATA: u64 = 8;
 
@@ -16,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) id: u64,
     pub(crate) offset: u64,
     pub(crate) complete: bool,
+    /// Of odd classes alone.
+    pub(crate) aux: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -58,9 +62,10 @@ impl Response {
             }
             let offset = vbas(bytes, &mut at);
             let len = usize::try_from(vbas(bytes, &mut at)).unwrap();
+            let aux = (class % 2 == 1).then(|| vbas(bytes, &mut at));
             let body = bytes[at..at + len].to_vec();
             at += len;
-            messages.push(Message { first, class, codestream, id, offset, complete: first & 0x10 != 0, body });
+            messages.push(Message { first, class, codestream, id, offset, complete: first & 0x10 != 0, aux, body });
         }
     }
 

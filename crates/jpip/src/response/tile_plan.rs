@@ -89,7 +89,9 @@ impl OpenCodestream {
             Some(partial) => partial,
             None => {
                 let plan = TilePlan { parts: self.codestream.tile_parts(tile, index)?, ..TilePlan::default() };
-                let levels = usize::from(view.geometry.coding().max_decomposition_levels());
+                // A tile of fewer levels than others shows its lowest one to whoever discards more.
+                let own = view.geometry.coding().max_decomposition_levels();
+                let levels = usize::from(own.max(self.codestream.header().max_decomposition_levels()));
                 PartialPlan { tile, next_component: 0, plan, reach: vec![0; levels + 1] }
             }
         };

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use codestream::testkit::{Order, TileParts, TinyCodestream, TrueTilePart, tiny_codestream};
 use codestream::{TileGeometry, TileIndex};
-use jpip::client::{DataBinStore, ReassembleOptions, reassemble};
+use jpip::client::{DataBinStore, ReassembleOptions, WindowNeeds, reassemble, window_complete};
 use jpip::data_bin::{BinKey, DataBinClass};
+use jpip::request::range::UintRange;
+use jpip::request::window::{FrameSize, Rounding};
 use jpip::view_window::ViewWindow;
 use jpip::{CacheModel, CodestreamId, EorReason};
 use proptest::prelude::*;
@@ -153,6 +155,11 @@ fn a_2_extended_messages_say_how_many_resolutions_may_be_discarded() {
     let aux: Vec<u64> =
         reply.messages().iter().filter(|m| m.class == DataBinClass::ExtendedTile).map(|m| m.aux).collect();
     assert_eq!(aux, [3, 3]);
+    // A tile of one level among tiles of three: those who discard three need its lowest level all the same.
+    let uneven = super::pair::server(&recommended().tile_coding(0, Order::Rpcl, 1, 1, &[]));
+    let reply = uneven.stateless("type=jpt-stream;ttype=ext&fsiz=64,48");
+    let of_tile_0 = reply.messages().into_iter().filter(|m| m.class == DataBinClass::ExtendedTile && m.id == 0);
+    assert_eq!(of_tile_0.map(|m| m.aux).collect::<Vec<_>>(), [4, 1]);
 }
 
 #[test]
@@ -268,6 +275,35 @@ fn comps_bound_the_tile_parts_where_these_follow_the_components() {
 }
 
 #[test]
+fn a_client_knows_when_the_tiles_of_its_window_are_there() {
+    let server = server(&recommended().layers(2));
+    let header = header(&server);
+    let at = |width, height| {
+        ViewWindow::map(
+            FrameSize { width, height, rounding: Rounding::Down },
+            None,
+            None,
+            header.siz(),
+            header.max_decomposition_levels(),
+        )
+    };
+    let limits = codestream::Limits::default();
+    let complete = |store: &DataBinStore, window: &ViewWindow, needs: &WindowNeeds<'_>| {
+        window_complete(store, CodestreamId(0), window, needs, &limits).unwrap()
+    };
+    let mut store = new_store();
+    receive(&mut store, &server.stateless("type=jpt-stream&fsiz=16,12").body);
+    let all = WindowNeeds::default();
+    assert!(complete(&store, &at(16, 12), &all) && complete(&store, &at(8, 6), &all));
+    assert!(!complete(&store, &at(32, 24), &all));
+    let whole = server.stateless(WHOLE).body;
+    let mut cut = new_store();
+    receive(&mut cut, &whole[..whole.len() - 10]);
+    assert!(!complete(&cut, &at(64, 48), &all));
+    assert!(complete(&cut, &at(64, 48), &WindowNeeds { components: &[UintRange::single(0)], layers: Some(1) }));
+}
+
+#[test]
 fn the_two_stream_types_have_target_identifiers_of_their_own() {
     let server = server(&recommended());
     let jpp = server.stateless("fsiz=8,6").header("JPIP-tid").unwrap().to_owned();
@@ -276,6 +312,19 @@ fn the_two_stream_types_have_target_identifiers_of_their_own() {
     let tiles = |query: &str| prefixes_of(&server.stateless(&format!("{WHOLE}&{query}"))).len();
     assert_eq!(tiles(&format!("tid={jpp}&model=T*")), 4, "a model of other data-bins");
     assert_eq!(tiles(&format!("tid={jpt}&model=T*")), 0);
+}
+
+#[test]
+fn the_index_of_many_tiles_is_asked_for_in_bounded_pieces() {
+    let mut server = server(&recommended().size(128, 96).tiles(16, 12).layers(3).precincts(&[(2, 2)]).code_block(2, 2));
+    assert!(server.index_len() > 1 << 16, "many chunks");
+    server.limits.index_ahead = 1;
+    for types in ["jpt-stream", "jpt-stream;ttype=ext"] {
+        let reply = server.stateless(&format!("type={types}&fsiz=128,96"));
+        let mut store = new_store();
+        receive(&mut store, &reply.body);
+        check_tiles(&server, &store);
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use clap::Args;
 use codestream::MainHeader;
 use jpip::client::{ReassembleOptions, RequestBuilder, reassemble};
 use jpip::request::channel::Transport;
+use jpip::request::return_type::StreamType;
 use jpip::{BinKey, CodestreamId};
 use reqwest::Url;
 
@@ -71,6 +72,9 @@ pub(super) struct FetchArgs {
     /// Named region of interest, at full size, in place of --fsiz, --roff and --rsiz
     #[arg(long, value_name = "NAME")]
     roi: Option<String>,
+    /// Fetch a JPT-stream (whole tiles) instead of a JPP-stream (precincts)
+    #[arg(long)]
+    jpt: bool,
     /// Open a session, so that the server remembers what it has sent
     #[arg(long)]
     session: bool,
@@ -153,8 +157,14 @@ impl FetchArgs {
         for (name, value) in numbers.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             request.set(name, &value.to_string());
         }
-        // This client reads JPP-streams only, whatever else the URL asks for.
-        request.set("type", "jpp-stream");
+        // This client reads streams of messages only, whatever else the URL asks for.
+        let asked = jpip::Request::parse(request.to_query().as_bytes(), None).unwrap_or_default();
+        let stream = match StreamType::of(&asked.types) {
+            Ok(stream) if !self.jpt || stream.is_jpt() => stream,
+            _ if self.jpt => StreamType::Jpt { extended: false },
+            _ => StreamType::default(),
+        };
+        request.set("type", stream.content_type().trim_start_matches("image/"));
         request
     }
 }

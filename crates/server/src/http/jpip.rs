@@ -20,7 +20,7 @@ use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
     message::encode_eor,
-    request::{abandon::AbandonedChunks, channel::CloseList, error::RequestError},
+    request::{abandon::AbandonedChunks, channel::CloseList, error::RequestError, return_type::StreamType},
     session::Refusal,
 };
 use percent_encoding::percent_decode_str;
@@ -41,8 +41,6 @@ const MAX_BODY: usize = 16 << 20;
 
 /// How long the body of a POST may take.
 const BODY_TIME: Duration = Duration::from_secs(60);
-
-const JPP_STREAM: HeaderValue = HeaderValue::from_static("image/jpp-stream");
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
 pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
@@ -87,31 +85,34 @@ async fn respond(
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let mut request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
     let granted = app.transports().choose(&request.cnew).cloned();
-    let new_channel = |target: &Arc<OpenTarget>| {
-        let transport = granted.as_ref()?;
-        Some(Channel::new(Arc::clone(target), app.transports().new_line(transport)))
+    let new_channel = |target: &Arc<OpenTarget>, request: &jpip::Request| {
+        let Some(transport) = &granted else { return Ok::<_, JpipRefusal>(None) };
+        let line = app.transports().new_line(transport);
+        Ok(Some(Channel::new(Arc::clone(target), stream_of(request)?, line)))
     };
     let how = How { is_head: head.method == Method::HEAD, query_len: query.len() };
     let channels = app.serving().channels();
-    let Some(cid) = &request.cid else {
+    let Some(cid) = request.cid.clone() else {
         if request.only_closes() {
             return close(app, &request);
         }
         let name = target_name(&request, name)?;
         let target = app.serving().targets().find_or_known_as(&name, request.tid.as_deref()).await?;
-        let Some(channel) = new_channel(&target) else {
+        let Some(channel) = new_channel(&target, &request)? else {
             return serve(app, peer, &request, &target, None, None, how).await;
         };
         let session = Session::new();
         take_datagram_fields(&mut request, &channel, peer, how)?;
         return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None), how).await;
     };
-    let (session, channel) = channels.find(cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    let (session, channel) = channels.find(&cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    if request.types.is_empty() {
+        request.types.push(channel.stream().into());
+    }
     if request.only_closes() {
         return close(app, &request);
     }
     take_datagram_fields(&mut request, &channel, peer, how)?;
-    let cid = request.cid.clone().unwrap_or_default();
     let grants = granted.is_some();
     let target = match &request.target {
         Some(name) if !channel.target().is_called(name) => {
@@ -123,8 +124,8 @@ async fn respond(
         }
         _ => Arc::clone(channel.target()),
     };
-    if let Some(new) = new_channel(&target) {
-        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(cid.as_str())), how).await;
+    if let Some(new) = new_channel(&target, &request)? {
+        return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(&cid)), how).await;
     }
     serve(app, peer, &request, &target, Some((&session, &channel)), None, how).await
 }
@@ -183,7 +184,7 @@ async fn serve(
                 let busy = JpipRefusal::later("the channel is busy with another response", 1);
                 return if overtaken { superseded(app, request) } else { Err(busy) };
             };
-            let tid = target.logical().tid.clone();
+            let tid = target.logical().tid_for(stream_of(request)?);
             // What a client says that it holds is true whether it gets an answer or not.
             models.of(&tid, &limits).apply(request, target.logical());
             if overtaken {
@@ -296,12 +297,18 @@ fn close(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefus
     encode_eor(EorReason::WindowDone, &mut body);
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, JPP_STREAM);
+    let stream = stream_of(request).unwrap_or_default();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(stream.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(qid) = request.qid {
         headers.insert("jpip-qid", HeaderValue::from(qid));
     }
     Ok(response)
+}
+
+/// The stream that answers the request: the first of its types that is one.
+fn stream_of(request: &jpip::Request) -> Result<StreamType, JpipRefusal> {
+    StreamType::of(&request.types).map_err(JpipRefusal::of_request)
 }
 
 /// The name of the target: the field, or else the path; empty if neither names one.

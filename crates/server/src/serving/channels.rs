@@ -9,7 +9,7 @@ use std::{
 };
 
 use jpip::{
-    request::channel::CloseList,
+    request::{channel::CloseList, return_type::StreamType},
     session::{ChannelLimits, Channels, Refusal},
 };
 use metrics::Gauge;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
 #[derive(Clone)]
 pub(crate) struct Channel {
     target: Arc<OpenTarget>,
+    /// What requests get that name no type.
+    stream: StreamType,
     order: Arc<Order>,
     /// Where responses go if not back over HTTP.
     line: Option<Arc<Line>>,
@@ -116,9 +118,14 @@ impl Channel {
         place(number)
     }
 
+    /// The stream type of the request that opened the channel.
+    pub(crate) const fn stream(&self) -> StreamType {
+        self.stream
+    }
+
     /// A channel for this target, with no name yet.
-    pub(crate) fn new(target: Arc<OpenTarget>, line: Option<Arc<Line>>) -> Self {
-        Self { target, order: Arc::default(), line }
+    pub(crate) fn new(target: Arc<OpenTarget>, stream: StreamType, line: Option<Arc<Line>>) -> Self {
+        Self { target, stream, order: Arc::default(), line }
     }
 }
 

@@ -52,7 +52,7 @@ pub(in crate::client) fn arrived_tiles(
         bins.iter().map(|(tile, bytes)| (*tile, held_parts(*tile, bytes))).collect();
     let packed = joined_packed_headers(main, segments);
     if segments.iter().any(|segment| segment.marker == code::PPM) {
-        give_back_packed_headers(&mut tiles, &packed, &tile_part_order(main, segments), header.siz().tile_count());
+        give_back_packed_headers(&mut tiles, &packed, tile_part_order(main, segments), header.siz().tile_count());
     }
     if tiles.values().all(Vec::is_empty) {
         return Ok(None);
@@ -140,7 +140,7 @@ fn tile_part_order(main: &[u8], segments: &[MarkerSegment]) -> Option<Vec<u16>> 
 fn give_back_packed_headers<'a>(
     tiles: &mut BTreeMap<u16, Vec<HeldPart<'a>>>,
     packed: &'a [u8],
-    order: &Option<Vec<u16>>,
+    order: Option<Vec<u16>>,
     tile_count: u32,
 ) {
     let mut pieces = Vec::new();
@@ -153,7 +153,7 @@ fn give_back_packed_headers<'a>(
     }
     let one_each = u32::try_from(pieces.len()).is_ok_and(|count| count <= tile_count);
     let order = match order {
-        Some(order) => order.clone(),
+        Some(order) => order,
         None => {
             let mut order = Vec::new();
             for tile in 0..u16::try_from(tile_count).unwrap_or(u16::MAX) {
@@ -226,7 +226,7 @@ mod tests {
                 let part = |_| HeldPart { bytes: &[], count, packed: None };
                 tiles.insert(tile, (0..parts).map(part).collect());
             }
-            give_back_packed_headers(&mut tiles, &packed, &order, tile_count);
+            give_back_packed_headers(&mut tiles, &packed, order, tile_count);
             let text = |parts: &[HeldPart<'_>]| {
                 parts.iter().map(|part| String::from_utf8_lossy(part.packed.unwrap()).into_owned()).collect()
             };

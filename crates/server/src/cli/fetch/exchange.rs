@@ -69,7 +69,7 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// A refusal by the server, a response that is no JPP-stream, and messages that contradict each other.
+    /// A refusal by the server, a response that is neither a JPP-stream nor a JPT-stream, and messages that contradict each other.
     pub(super) async fn ask(
         &self,
         url: &Url,
@@ -97,8 +97,9 @@ impl Exchange {
         anyhow::ensure!(status.is_success(), "{status}: {}", refusal(&mut response).await);
         let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if let Some(media_type) = media_type {
-            let is_jpp = media_type.to_ascii_lowercase().starts_with("image/jpp-stream");
-            anyhow::ensure!(is_jpp || response.content_length() == Some(0), "the server answers with {media_type}");
+            let lower = media_type.to_ascii_lowercase();
+            let is_stream = ["image/jpp-stream", "image/jpt-stream"].iter().any(|kind| lower.starts_with(kind));
+            anyhow::ensure!(is_stream || response.content_length() == Some(0), "the server answers with {media_type}");
         }
         let answer = self.read(&mut response, store).await?;
         Ok((answer, headers))
