@@ -129,8 +129,9 @@ fn g_as_openjpips_viewer_does_it() {
 
 #[test]
 fn never_6_what_was_not_acknowledged_is_not_held() {
-    let house = House::with_files(&[("noise.j2k", pictures::noise(256))]);
-    let opened = house.get("/jpip?target=noise.j2k&fsiz=256,256&cnew=http-tcp");
+    // A few chunks, all of which may be under way at once.
+    let house = House::with_files(&[("noise.j2k", pictures::noise(160))]);
+    let opened = house.get("/jpip?target=noise.j2k&fsiz=160,160&cnew=http-tcp");
     let (cid, port) = (channel_of(&opened).unwrap(), auxport(&opened));
     let mut tcp = connect(port, &format!("{cid}\r\n"));
     let all = chunks(&mut tcp, 1);
@@ -138,16 +139,16 @@ fn never_6_what_was_not_acknowledged_is_not_held() {
     drop(tcp);
     // What the lost connection left comes again on the next.
     let mut tcp = connect(port, &format!("{cid}\r\n"));
-    assert_eq!(chunks(&mut tcp, 1), all[1..]);
+    assert!(chunks(&mut tcp, 1) == all[1..]);
     drop(tcp);
     // A newer request does not wait for a client that is away: the response before ends, and nothing of it counts.
-    let newer = house.get(&format!("/jpip?cid={cid}&fsiz=256,256"));
+    let newer = house.get(&format!("/jpip?cid={cid}&fsiz=160,160"));
     assert_eq!(newer.status, 200);
     let mut tcp = connect(port, &format!("{cid}\r\n"));
     assert_eq!(chunks(&mut tcp, usize::MAX).concat(), [0, 3, 0]);
     let again = chunks(&mut tcp, usize::MAX).concat();
-    assert_eq!(Response::read(&again).messages, Response::read(&all.concat()).messages);
-    house.get(&format!("/jpip?cid={cid}&fsiz=256,256"));
+    assert!(Response::read(&again).messages == Response::read(&all.concat()).messages);
+    house.get(&format!("/jpip?cid={cid}&fsiz=160,160"));
     assert_eq!(chunks(&mut tcp, usize::MAX).concat(), [0, 1, 0], "now it is held");
 }
 

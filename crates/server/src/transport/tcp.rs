@@ -15,7 +15,7 @@ use jpip::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::ReadHalf},
-    sync::{Notify, Semaphore},
+    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,8 @@ pub(crate) struct Line {
     changed: Notify,
     /// Ends the connection at hand.
     connection: Mutex<CancellationToken>,
+    /// Held by the connection at hand.
+    seat: AsyncMutex<()>,
     closed: CancellationToken,
 }
 
@@ -49,6 +51,7 @@ impl Line {
             to_send: Notify::new(),
             changed: Notify::new(),
             connection: Mutex::new(CancellationToken::new()),
+            seat: AsyncMutex::new(()),
             closed,
         }
     }
@@ -97,23 +100,20 @@ impl Line {
     }
 
     /// A connection has named this channel: the one before ends, and this one ends with the token.
-    fn connect(&self) -> CancellationToken {
+    async fn connect(&self) -> (CancellationToken, AsyncMutexGuard<'_, ()>) {
         let mine = CancellationToken::new();
         std::mem::replace(&mut *self.current(), mine.clone()).cancel();
+        // What the one before had still to say is listened to first: a viewer that closes after each response has
+        // acknowledged the end of the last one, and would take its repetition for the end of the next.
+        let seat = self.seat.lock().await;
         self.sender().connect(self.begun.elapsed());
         self.changed.notify_one();
-        mine
+        (mine, seat)
     }
 
-    fn disconnect(&self, mine: &CancellationToken) {
-        // Another may have taken its place, or everything was given up.
-        let current = self.current();
-        if !mine.is_cancelled() {
-            mine.cancel();
-            self.sender().disconnect();
-            self.changed.notify_one();
-        }
-        drop(current);
+    fn disconnect(&self) {
+        self.sender().disconnect();
+        self.changed.notify_one();
     }
 
     fn acknowledged(&self, bytes: &[u8]) -> io::Result<()> {
@@ -173,7 +173,7 @@ async fn converse(mut tcp: TcpStream, address: SocketAddr, app: &App) -> io::Res
     let (mut read, mut write) = tcp.split();
     let (line, rest) = tokio::time::timeout(GREETING, greet(&mut read, app)).await??;
     tracing::debug!(peer.address = %address, "a connection named its channel");
-    let mine = line.connect();
+    let (mine, seat) = line.connect().await;
     let mut out = BytesMut::new();
     let mut scrap = [0; 4096];
     let ended = async {
@@ -193,7 +193,13 @@ async fn converse(mut tcp: TcpStream, address: SocketAddr, app: &App) -> io::Res
         }
     };
     let ended = ended.await;
-    line.disconnect(&mine);
+    while let Ok(len @ 1..) = read.try_read(&mut scrap) {
+        if line.acknowledged(scrap.get(..len).unwrap_or_default()).is_err() {
+            break;
+        }
+    }
+    line.disconnect();
+    drop(seat);
     ended
 }
 
