@@ -17,6 +17,8 @@ mod hostile_files;
 mod house;
 #[path = "black_box/http_faults.rs"]
 mod http_faults;
+#[path = "black_box/layouts.rs"]
+mod layouts;
 #[path = "black_box/listing.rs"]
 mod listing;
 #[path = "black_box/media.rs"]

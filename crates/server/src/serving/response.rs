@@ -3,7 +3,10 @@
 use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use codestream::{Extent, SparseBytes, annex_i::IndexedCodestream};
+use codestream::{
+    Extent, SparseBytes,
+    annex_i::{self as index, IndexedCodestream},
+};
 use http::StatusCode;
 use jpip::{
     CacheModel, CodestreamId, Limits, Request,
@@ -249,16 +252,16 @@ impl Sources {
             match piece {
                 Piece::Inline(range) => {
                     let inline = batch.inline.get(range.start as usize..range.end as usize);
-                    let inline = inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?;
-                    let place = body.get_mut(at..at + inline.len());
-                    place.ok_or_else(|| io::Error::other("inline bytes out of range"))?.copy_from_slice(inline);
-                    at += inline.len();
+                    put(&mut body, inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?, &mut at)?;
                 }
                 Piece::Codestream { id, span } => {
                     let known = self.codestreams.iter().find(|(known, _)| known == id);
                     let (_, codestream) = known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
-                    for extent in codestream.extents().locate(*span).map_err(io::Error::other)? {
-                        hole(extent, &mut at)?;
+                    for place in codestream.locate(*span).map_err(io::Error::other)? {
+                        match place {
+                            index::Place::Object(extent) => hole(extent, &mut at)?,
+                            index::Place::Inline(bytes) => put(&mut body, &bytes, &mut at)?,
+                        }
                     }
                 }
                 Piece::Object(extent) => hole(*extent, &mut at)?,
@@ -272,6 +275,14 @@ impl Sources {
         }
         Ok(body.freeze())
     }
+}
+
+/// Puts bytes into their place in a body.
+fn put(body: &mut BytesMut, bytes: &[u8], at: &mut usize) -> io::Result<()> {
+    let place = at.checked_add(bytes.len()).and_then(|end| body.get_mut(*at..end));
+    place.ok_or_else(|| io::Error::other("a batch that is longer than it says"))?.copy_from_slice(bytes);
+    *at += bytes.len();
+    Ok(())
 }
 
 /// Records a response in its session's cache model once it is delivered; dropped otherwise.

@@ -16,6 +16,7 @@ use jpip::{
 use quick_cache::sync::Cache;
 
 use crate::{
+    config::VirtualPrecincts,
     http::error::JpipRefusal,
     storage::Storage,
     worker::{
@@ -68,14 +69,15 @@ pub(crate) struct Targets {
     catalog: Catalog,
     storage: Storage,
     worker: Worker,
+    layout: VirtualPrecincts,
     kept: Cache<String, Arc<OpenTarget>>,
     /// Counts the times that names may have come to mean something else.
     changes: AtomicU64,
 }
 
 impl Targets {
-    pub(crate) fn new(catalog: Catalog, storage: Storage, worker: Worker) -> Self {
-        Self { catalog, storage, worker, kept: Cache::new(KEPT), changes: AtomicU64::new(0) }
+    pub(crate) fn new(catalog: Catalog, storage: Storage, worker: Worker, layout: VirtualPrecincts) -> Self {
+        Self { catalog, storage, worker, layout, kept: Cache::new(KEPT), changes: AtomicU64::new(0) }
     }
 
     /// Names may mean something else from now on.
@@ -152,7 +154,7 @@ impl Targets {
             }
             (Form::Frames, None) => return Err(JpipRefusal::internal(&"a presentation without its image")),
         };
-        let logical = Arc::new(LogicalTarget { tid: index.tid, codestreams, metadata });
+        let logical = Arc::new(LogicalTarget { tid: self.layout.tid(&index.tid), codestreams, metadata });
         Ok(OpenTarget { name: row.target, logical, object: row.object_key, index: index.key })
     }
 
