@@ -43,7 +43,8 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="precinct-conformance-"))
         self.log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", str(self.folder / "data")],
+            [self.binary, "serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", str(self.folder / "data"),
+             "--virtual-precincts", "off"],
             stdout=subprocess.PIPE,
             stderr=self.log,
             stdin=subprocess.DEVNULL,

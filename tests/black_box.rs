@@ -19,6 +19,8 @@ mod house;
 mod http_faults;
 #[path = "black_box/jpt.rs"]
 mod jpt;
+#[path = "black_box/layouts.rs"]
+mod layouts;
 #[path = "black_box/listing.rs"]
 mod listing;
 #[path = "black_box/media.rs"]

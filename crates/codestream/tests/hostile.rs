@@ -5,8 +5,9 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "a test changes its own inputs and may panic")]
 
+use codestream::relayout::{Precincts, RopeSource};
 use codestream::testkit::{Order, TileParts, TinyCodestream, tiny_codestream};
-use codestream::{Indexed, Limits, index_codestream};
+use codestream::{Indexed, Layout, Limits, index_codestream, relayout};
 
 /// Codestreams that between them use every marker segment that is read.
 fn small_ones() -> Vec<TinyCodestream> {
@@ -28,6 +29,7 @@ fn every_prefix_is_survived() {
         let bytes = tiny.build();
         for len in 0..bytes.len() {
             examine(&bytes[..len]);
+            lay_out(&bytes[..len]);
         }
     }
 }
@@ -42,6 +44,8 @@ fn every_changed_byte_is_survived() {
                 bytes[at] = value;
                 examine(&bytes);
             }
+            bytes[at] = before ^ 0x01;
+            lay_out(&bytes);
             bytes[at] = before;
         }
     }
@@ -80,5 +84,22 @@ fn examine(bytes: &[u8]) {
         for span in tile.packed_headers.iter().flatten().flat_map(|table| table.iter().flatten()) {
             assert!(span.end() <= bytes.len() as u64);
         }
+    }
+}
+
+/// Whatever can be laid out anew at all is then indexed as it was promised.
+fn lay_out(bytes: &[u8]) {
+    // Small limits, because a changed size may announce millions of code-blocks that are then looked at.
+    let limits = Limits { max_packets: 1 << 14, max_code_blocks: 1 << 14, ..Limits::default() };
+    let Ok(indexed) = index_codestream(&bytes, &limits) else { return };
+    let precincts = Precincts::Wanted([(3, 4)].into_iter().collect());
+    let layout = Layout { precincts, sop: true, plt: true, tlm: true, ..Layout::default() };
+    let Ok(relaid) = relayout(&bytes, &indexed, &layout, &limits) else { return };
+    let source = RopeSource::new(&relaid.bytes, bytes);
+    let found = index_codestream(&source, &Limits::default()).expect("our own codestream").index;
+    assert_eq!(found.main_segments, relaid.index.main_segments);
+    for (found, ours) in found.tiles.iter().zip(&relaid.index.tiles) {
+        assert_eq!(found.tile_parts, ours.tile_parts);
+        assert!(found.packets.iter().zip(&ours.packets).all(|(found, ours)| found.iter().eq(ours.iter())));
     }
 }

@@ -260,6 +260,15 @@ fn compare(codestream: &[u8]) -> Found {
     if packets(&out, &index) != packets(&out, &relaid.index) {
         return Found::Different("another index");
     }
+    let merged = |bytes: &[u8], indexed: &Indexed| {
+        let layout = Layout { precincts: square(15), progression: Some(ProgressionOrder::Lrcp), ..Layout::default() };
+        let mut out = Vec::new();
+        relayout(&bytes, indexed, &layout, &limits).unwrap().bytes.write_to(&bytes, &mut out).unwrap();
+        out
+    };
+    if merged(codestream, &indexed) != merged(&out, &Indexed { index, damage: Vec::new() }) {
+        return Found::Different("large precincts by way of small ones differ from large ones at once");
+    }
     let decoding = DecodeParameters { max_samples: 1 << 25, ..DecodeParameters::default() };
     match (decode(codestream, &decoding), decode(&out, &decoding)) {
         (Ok(before), Ok(after)) if before == after => Found::Same,

@@ -15,12 +15,14 @@ use serde::Deserialize;
 
 pub use dicom_peer::DicomPeer;
 pub use network::Network;
+pub use virtual_precincts::VirtualPrecincts;
 
 use crate::storage::S3Place;
 use dicom_peer::ae_title_of;
 
 mod dicom_peer;
 mod network;
+mod virtual_precincts;
 
 /// Where the stored objects and the catalog are; taken by `serve` and by `import`.
 #[derive(Debug, Clone, Default, Args)]
@@ -91,6 +93,10 @@ pub struct ServeArgs {
     /// JPIP channels held at a time; more are answered 503 [default: 20000]
     #[arg(long, value_name = "N", env = "PRECINCT_MAX_CHANNELS")]
     pub max_channels: Option<usize>,
+    /// Present images that have one precinct per resolution level with small ones, so that a window costs little:
+    /// auto, or off for the stored layout [default: auto]
+    #[arg(long, value_name = "WHEN", env = "PRECINCT_VIRTUAL_PRECINCTS")]
+    pub virtual_precincts: Option<VirtualPrecincts>,
     /// Form of the log on standard error; what is logged is set by `PRECINCT_LOG`, as in `info,server::http=debug`
     #[arg(long, value_name = "FORMAT", env = "PRECINCT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -155,6 +161,7 @@ pub struct ServeSettings {
     pub max_import_bytes: u64,
     pub max_connections: usize,
     pub max_channels: usize,
+    pub virtual_precincts: VirtualPrecincts,
     pub log_format: LogFormat,
 }
 
@@ -203,6 +210,7 @@ struct FileSettings {
     max_import_bytes: Option<u64>,
     max_connections: Option<usize>,
     max_channels: Option<usize>,
+    virtual_precincts: Option<VirtualPrecincts>,
     log_format: Option<LogFormat>,
 }
 
@@ -303,6 +311,7 @@ impl ServeArgs {
             max_import_bytes: self.max_import_bytes.or(file.max_import_bytes).unwrap_or(64 << 30),
             max_connections,
             max_channels,
+            virtual_precincts: self.virtual_precincts.or(file.virtual_precincts).unwrap_or_default(),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
         })
     }

@@ -36,9 +36,14 @@ impl Serving {
     ) -> Self {
         let node = node_name();
         Self {
-            targets: Targets::new(catalog.clone(), storage.clone(), worker.clone()),
+            targets: Targets::new(catalog.clone(), storage.clone(), worker.clone(), settings.virtual_precincts),
             channels: Arc::new(ChannelTable::new(settings.max_channels, node, metrics.channels.clone())),
-            indexes: Arc::new(IndexCache::new(storage.clone(), worker.clone(), metrics.index_chunks_read.clone())),
+            indexes: Arc::new(IndexCache::new(
+                storage.clone(),
+                worker.clone(),
+                settings.virtual_precincts,
+                metrics.index_chunks_read.clone(),
+            )),
         }
     }
 

@@ -60,6 +60,13 @@ impl PrecinctWriter {
                     contribution = blocks.contribution(found.next);
                 }
             }
+        }
+        if self.layers.is_empty() {
+            // No packet will be written, so no tree is needed: nearly all of a blank image.
+            return Some(());
+        }
+        for (band, shape) in self.bands.iter_mut().zip(&level.bands) {
+            let grid: CodeBlockGrid = level.code_blocks(shape, px, py);
             let (wide, high) = (usize::try_from(grid.wide).ok()?, usize::try_from(grid.high).ok()?);
             band.wide = wide;
             self.code_blocks = self.code_blocks.saturating_add(band.leaves.len() as u64);

@@ -71,7 +71,7 @@ async fn series(app: &App, limit: u32, cursor: Option<&str>) -> Result<Json<Valu
             "height": summary.size.map(|size| size.1),
             "codestreams": summary.codestreams,
             "jpip_url": app.jpip_url(&target),
-            "tid": summary.tid,
+            "tid": summary.tid.map(|tid| app.settings().virtual_precincts.tid(&tid)),
             "state": summary.state.as_str(),
             "reason": summary.reason,
         }));
@@ -157,7 +157,7 @@ fn target_item(app: &App, row: &TargetRow) -> Value {
         "height": index.map(|index| index.height),
         "codestreams": index.map(|index| index.codestreams),
         "jpip_url": app.jpip_url(&row.target),
-        "tid": index.map(|index| index.tid.as_str()),
+        "tid": index.map(|index| app.settings().virtual_precincts.tid(&index.tid)),
         "state": row.state.as_str(),
         "reason": row.reason,
     })
@@ -175,7 +175,7 @@ fn instance_item(app: &App, row: &InstanceRow) -> Value {
         "columns": row.columns,
         "number_of_frames": row.number_of_frames,
         "jpip_url": app.jpip_url(&row.sop_instance_uid),
-        "tid": row.tid,
+        "tid": row.tid.as_deref().map(|tid| app.settings().virtual_precincts.tid(tid)),
         "state": row.state.as_str(),
         "reason": row.reason,
     })

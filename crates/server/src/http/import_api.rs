@@ -21,6 +21,7 @@ use serde_json::json;
 use super::{error::Problem, query};
 use crate::{
     app::App,
+    config::VirtualPrecincts,
     ingest::{Announced, IngestError, Ingested, NameError, Outcome},
     storage::StorageError,
 };
@@ -77,10 +78,10 @@ async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Proble
     let serving = Arc::clone(app);
     let taken = app.ingest().ingest_then(temp, Announced::Name(name), move || serving.serving().forget_targets());
     let ingested = taken.await.map_err(ingest_problem)?;
-    Ok(answer(&ingested))
+    Ok(answer(&ingested, app.settings().virtual_precincts))
 }
 
-fn answer(ingested: &Ingested) -> Response {
+fn answer(ingested: &Ingested, layout: VirtualPrecincts) -> Response {
     let (status, outcome) = match ingested.outcome {
         Outcome::Inserted => (StatusCode::CREATED, "inserted"),
         Outcome::Replaced => (StatusCode::CREATED, "replaced"),
@@ -93,7 +94,7 @@ fn answer(ingested: &Ingested) -> Response {
     let body = json!({
         "outcome": outcome,
         "target": ingested.target,
-        "tid": ingested.tid,
+        "tid": ingested.tid.as_deref().map(|tid| layout.tid(tid)),
         "sop_instance_uid": ingested.sop_instance_uid,
     });
     (status, Json(body)).into_response()

@@ -13,8 +13,9 @@ use std::{
 use bytes::Bytes;
 use catalog::{IndexKey, ObjectKey};
 use codestream::{
-    ByteSource as _, CHUNK, SparseBytes,
+    ByteSource as _, CHUNK, FrameSource, Limits, ParseError, SparseBytes,
     annex_i::{FileIndex, IndexedCodestream, OpenError},
+    relayout::presented,
 };
 use metrics::Counter;
 use quick_cache::{Weighter, sync::Cache};
@@ -22,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::{
+    config::VirtualPrecincts,
     storage::{Storage, StorageError, StoredFile},
     worker::Worker,
 };
@@ -29,9 +31,13 @@ use crate::{
 /// Bytes of chunks that are kept.
 const CHUNK_CACHE: u64 = 64 << 20;
 
-/// Opened objects and codestreams that are kept.
+/// Opened objects and codestreams that are kept, and what the codestreams may weigh together, in bytes.
 const OPEN_OBJECTS: usize = 1024;
 const OPEN_CODESTREAMS: usize = 4096;
+const CODESTREAM_CACHE: u64 = 128 << 20;
+
+/// What an opened codestream weighs in any layout: its share if as many as may be are kept.
+const CODESTREAM: u64 = CODESTREAM_CACHE / OPEN_CODESTREAMS as u64;
 
 /// Why an index gave no answer.
 #[derive(Debug, Error)]
@@ -48,10 +54,11 @@ pub(crate) enum IndexCacheError {
 pub(crate) struct IndexCache {
     storage: Storage,
     worker: Worker,
+    layout: VirtualPrecincts,
     /// Objects whose index was made again by this process; locked while one is.
     mended: Mutex<HashSet<ObjectKey>>,
     objects: Cache<(ObjectKey, IndexKey), Arc<OpenObject>>,
-    codestreams: Cache<(u64, u32), Arc<IndexedCodestream>>,
+    codestreams: Cache<(u64, u32), Arc<IndexedCodestream>, ByMemory>,
     chunks: Cache<(u64, u64), Bytes, ByLength>,
     next: AtomicU64,
     chunks_read: Counter,
@@ -76,6 +83,15 @@ impl Weighter<(u64, u64), Bytes> for ByLength {
     }
 }
 
+#[derive(Clone)]
+struct ByMemory;
+
+impl Weighter<(u64, u32), Arc<IndexedCodestream>> for ByMemory {
+    fn weight(&self, _key: &(u64, u32), codestream: &Arc<IndexedCodestream>) -> u64 {
+        codestream.relaid_weight().saturating_add(CODESTREAM)
+    }
+}
+
 impl OpenObject {
     pub(crate) const fn object(&self) -> &Arc<StoredFile> {
         &self.object
@@ -88,14 +104,15 @@ impl OpenObject {
 }
 
 impl IndexCache {
-    pub(crate) fn new(storage: Storage, worker: Worker, chunks_read: Counter) -> Self {
+    pub(crate) fn new(storage: Storage, worker: Worker, layout: VirtualPrecincts, chunks_read: Counter) -> Self {
         let entries = usize::try_from(CHUNK_CACHE / CHUNK).unwrap_or(4096);
         Self {
             storage,
             worker,
+            layout,
             mended: Mutex::default(),
             objects: Cache::new(OPEN_OBJECTS),
-            codestreams: Cache::new(OPEN_CODESTREAMS),
+            codestreams: Cache::with_weighter(OPEN_CODESTREAMS, CODESTREAM_CACHE, ByMemory),
             chunks: Cache::with_weighter(entries, CHUNK_CACHE, ByLength),
             next: AtomicU64::new(0),
             chunks_read,
@@ -153,7 +170,8 @@ impl IndexCache {
         Ok(open)
     }
 
-    /// The codestream at position `ordinal` of the object, from 0, opened now or earlier.
+    /// The codestream at position `ordinal` of the object, from 0, opened now or earlier, in the layout in which it is
+    /// presented.
     pub(crate) async fn codestream(
         &self,
         open: &OpenObject,
@@ -164,15 +182,38 @@ impl IndexCache {
         if let Some(codestream) = self.codestreams.get(&key) {
             return Ok(codestream);
         }
-        let codestream = loop {
+        let stored = loop {
             match open.index.codestream(ordinal, loaded) {
-                Ok(codestream) => break Arc::new(codestream),
+                Ok(codestream) => break codestream,
                 Err(OpenError::NotLoaded(missing)) => self.load(open, &missing.ranges, loaded).await?,
                 Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
             }
         };
+        let codestream = Arc::new(self.presented(open, stored).await?);
         self.codestreams.insert(key, Arc::clone(&codestream));
         Ok(codestream)
+    }
+
+    /// The codestream with small precincts where it has none and gains by them; else as it is stored.
+    async fn presented(
+        &self,
+        open: &OpenObject,
+        stored: IndexedCodestream,
+    ) -> Result<IndexedCodestream, IndexCacheError> {
+        if self.layout == VirtualPrecincts::Off || !presented::gains(stored.header(), stored.len()) {
+            return Ok(stored);
+        }
+        let (object, extents) = (Arc::clone(&open.object), stored.extents().clone());
+        let derived = tokio::task::spawn_blocking(move || {
+            let frame = FrameSource::new(&*object, &extents);
+            let relaid = presented::virtual_layout(&frame, &Limits::default())?;
+            Ok::<_, ParseError>(relaid.map(|relaid| IndexedCodestream::relaid(relaid, extents)))
+        });
+        match derived.await.map_err(io::Error::other)? {
+            Ok(relaid) => Ok(relaid.unwrap_or(stored)),
+            Err(ParseError::Source(error)) => Err(error.into()),
+            Err(error) => Err(io::Error::other(error).into()),
+        }
     }
 
     /// Loads the chunks of the index that `ranges` touch.

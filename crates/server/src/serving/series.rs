@@ -89,17 +89,17 @@ impl Series {
         Ok(Self { instances })
     }
 
-    /// The target identifier: that of another series, or of this one with other instances, is another.
+    /// The target identifier of what is stored: that of another series, or of this one with other instances, is another.
     pub(crate) fn tid(&self) -> String {
         series_tid(self.served().map(|index| index.tid.as_str()))
     }
 
-    /// The target.
+    /// The target, under this identifier.
     ///
     /// # Errors
     ///
     /// - 501 if no instance can be served.
-    pub(crate) fn open(&self, name: &str) -> Result<OpenTarget, JpipRefusal> {
+    pub(crate) fn open(&self, name: &str, tid: String) -> Result<OpenTarget, JpipRefusal> {
         let mut image = None;
         let mut members = Vec::new();
         let mut frames = 0u32;
@@ -118,7 +118,7 @@ impl Series {
             return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
         };
         let logical = LogicalTarget {
-            tid: self.tid(),
+            tid,
             codestreams: CodestreamSet::Frames(frames),
             metadata: metadata::for_frames(&image, frames),
         };

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use codestream::{CHUNK, Extent, SparseBytes, annex_i::IndexedCodestream};
+use codestream::{
+    CHUNK, Extent, SparseBytes,
+    annex_i::{IndexedCodestream, Place},
+};
 use jpip::{
     CodestreamId,
     response::{Batch, Piece, ResponsePlan},
@@ -127,17 +130,17 @@ impl Sources {
             match piece {
                 Piece::Inline(range) => {
                     let inline = batch.inline.get(range.start as usize..range.end as usize);
-                    let inline = inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?;
-                    let place = body.get_mut(at..at + inline.len());
-                    place.ok_or_else(|| io::Error::other("inline bytes out of range"))?.copy_from_slice(inline);
-                    at += inline.len();
+                    put(&mut body, inline.ok_or_else(|| io::Error::other("inline bytes out of range"))?, &mut at)?;
                 }
                 Piece::Codestream { id, span } => {
                     let known = self.codestreams.get(id);
                     let (slot, codestream) =
                         known.ok_or_else(|| io::Error::other("a codestream that was not opened"))?;
-                    for extent in codestream.extents().locate(*span).map_err(io::Error::other)? {
-                        hole(*slot, extent, &mut at)?;
+                    for place in codestream.locate(*span).map_err(io::Error::other)? {
+                        match place {
+                            Place::Object(extent) => hole(*slot, extent, &mut at)?,
+                            Place::Inline(bytes) => put(&mut body, &bytes, &mut at)?,
+                        }
                     }
                 }
                 Piece::Object(extent) => hole(0, *extent, &mut at)?,
@@ -181,4 +184,12 @@ impl Sources {
         self.codestreams.insert(id, (slot, Arc::clone(&codestream)));
         Ok(codestream)
     }
+}
+
+/// Puts bytes into their place in a body.
+fn put(body: &mut BytesMut, bytes: &[u8], at: &mut usize) -> io::Result<()> {
+    let place = at.checked_add(bytes.len()).and_then(|end| body.get_mut(*at..end));
+    place.ok_or_else(|| io::Error::other("a batch that is longer than it says"))?.copy_from_slice(bytes);
+    *at += bytes.len();
+    Ok(())
 }

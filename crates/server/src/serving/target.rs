@@ -9,7 +9,7 @@ use catalog::{Catalog, IndexKey, ObjectKey, OnlyTarget, State, TargetRow};
 use http::StatusCode;
 use jpip::{
     CodestreamId,
-    target::{CodestreamSet, LogicalTarget, MetadataBins},
+    target::{CodestreamSet, LogicalTarget, MetadataBins, jpt_tid},
 };
 use quick_cache::sync::Cache;
 
@@ -18,6 +18,7 @@ use super::{
     series::{SERIES, Series},
 };
 use crate::{
+    config::VirtualPrecincts,
     http::error::JpipRefusal,
     storage::Storage,
     worker::{
@@ -84,6 +85,7 @@ pub(crate) struct Targets {
     catalog: Catalog,
     storage: Storage,
     worker: Worker,
+    layout: VirtualPrecincts,
     kept: Cache<String, Arc<OpenTarget>>,
     /// The names of the series that were asked for lately, by target identifier.
     series: Cache<String, String>,
@@ -92,8 +94,9 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    pub(crate) fn new(catalog: Catalog, storage: Storage, worker: Worker) -> Self {
-        Self { catalog, storage, worker, kept: Cache::new(KEPT), series: Cache::new(KEPT), changes: AtomicU64::new(0) }
+    pub(crate) fn new(catalog: Catalog, storage: Storage, worker: Worker, layout: VirtualPrecincts) -> Self {
+        let (kept, series) = (Cache::new(KEPT), Cache::new(KEPT));
+        Self { catalog, storage, worker, layout, kept, series, changes: AtomicU64::new(0) }
     }
 
     /// Names may mean something else from now on.
@@ -135,11 +138,15 @@ impl Targets {
     /// As [`Targets::find`].
     pub(crate) async fn find_or_known_as(&self, name: &str, tid: Option<&str>) -> Result<Arc<OpenTarget>, JpipRefusal> {
         let Some(tid) = tid.filter(|tid| name.is_empty() && *tid != "0") else { return self.find(name).await };
-        let row = self.catalog.target_of_tid(tid).await.map_err(|error| JpipRefusal::unavailable(&error))?;
-        match row.map(|row| row.target).or_else(|| self.series.get(tid)) {
-            Some(name) => self.find(&name).await,
-            None => self.find(name).await,
+        // That of either stream type.
+        for tid in [tid.to_owned(), jpt_tid(tid)] {
+            let stored = self.catalog.target_of_tid(&self.layout.tid(&tid)).await;
+            let row = stored.map_err(|error| JpipRefusal::unavailable(&error))?;
+            if let Some(name) = row.map(|row| row.target).or_else(|| self.series.get(&tid)) {
+                return self.find(&name).await;
+            }
         }
+        self.find(name).await
     }
 
     /// The series of this UID as one target. Instances may have come since it was asked for last, on this node or on
@@ -150,11 +157,11 @@ impl Targets {
         }
         let series = Series::find(&self.catalog, uid).await?.ok_or_else(|| not_found("no such series"))?;
         let series = series.indexed(&self.worker).await?;
-        let tid = series.tid();
+        let tid = self.layout.tid(&series.tid());
         if let Some(open) = self.kept.get(name).filter(|open| open.logical.tid == tid) {
             return Ok(open);
         }
-        let open = Arc::new(series.open(name)?);
+        let open = Arc::new(series.open(name, tid.clone())?);
         self.series.insert(tid, name.to_owned());
         self.kept.insert(name.to_owned(), Arc::clone(&open));
         Ok(open)
@@ -203,7 +210,7 @@ impl Targets {
             (Form::Frames, Some(image)) => (CodestreamSet::Frames(count), metadata::for_frames(image, count)),
             (Form::Frames, None) => return Err(JpipRefusal::internal(&"a presentation without its image")),
         };
-        let logical = Arc::new(LogicalTarget { tid: index.tid, codestreams, metadata });
+        let logical = Arc::new(LogicalTarget { tid: self.layout.tid(&index.tid), codestreams, metadata });
         let member = Member { object: row.object_key, index: index.key, first: 0 };
         Ok(OpenTarget::new(row.target, logical, vec![member]))
     }
