@@ -143,6 +143,8 @@ impl Search<'_> {
     }
 
     fn tiles(&mut self, open: &mut OpenCodestream, first: u32, extended: bool) -> Result<(), PlanError> {
+        // Of the first tile one component is asked for in any case, so that the walk goes on.
+        let mut is_first = true;
         for n in first..open.tiles.len() {
             if !self.goes_on() {
                 break;
@@ -166,10 +168,11 @@ impl Search<'_> {
             let begun = open.partial_plan.as_ref().filter(|partial| partial.tile == tile);
             let begun = begun.map_or(0, |partial| partial.next_component);
             for component in begun..open.codestream.header().siz().component_count() {
-                if !self.goes_on() {
+                if !self.goes_on() && !is_first {
                     break;
                 }
-                self.steps_left -= 1;
+                is_first = false;
+                self.steps_left = self.steps_left.saturating_sub(1);
                 let window = match open.component_window(tile, component, self.index) {
                     Ok(window) => window,
                     Err(error) => {

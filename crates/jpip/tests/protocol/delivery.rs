@@ -223,6 +223,20 @@ fn extended_precinct_messages_say_how_many_layers_are_whole() {
     let layers: Vec<u64> =
         reply.messages().iter().filter(|m| m.class == DataBinClass::ExtendedPrecinct).map(|m| m.aux).collect();
     assert_eq!(layers, [1, 1, 2, 2, 3, 3]);
+    // Also where a message ends inside a packet.
+    for len in (100..reply.body.len()).step_by(7) {
+        let cut = server.stateless(&format!("{WHOLE}&type=jpp-stream;ptype=ext&len={len}"));
+        for message in cut.messages().iter().filter(|m| m.class == DataBinClass::ExtendedPrecinct) {
+            let mut of_precinct: Vec<_> = server.built[0].packets.iter().filter(|p| p.sequence == message.id).collect();
+            of_precinct.sort_by_key(|packet| packet.layer);
+            let ends = of_precinct.iter().scan(0, |end, packet| {
+                *end += packet.in_place.len;
+                Some(*end)
+            });
+            let whole = ends.filter(|end| *end <= message.offset + message.len).count();
+            assert_eq!(message.aux, whole as u64, "len={len} {message:?}");
+        }
+    }
 }
 
 #[test]
