@@ -67,7 +67,7 @@ impl ChunkHeader {
     #[must_use]
     pub const fn encode(&self) -> [u8; HEADER_LEN] {
         let last = if self.is_last { LAST } else { 0 };
-        let [c0, c1] = (self.response % RESPONSES | last).to_be_bytes();
+        let [c0, c1] = ((self.response % RESPONSES) | last).to_be_bytes();
         let [r0, r1] = self.request.to_be_bytes();
         let [_, n0, n1, n2] = self.number.to_be_bytes();
         [c0, c1, r0, r1, n0, n1, n2, self.repeat]

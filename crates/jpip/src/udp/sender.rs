@@ -199,11 +199,7 @@ impl<A: Copy + Eq, P: Clone> Sender<A, P> {
     pub fn handle_datagram(&mut self, now: Duration, from: A, bytes: &[u8], secret: [u8; SECRET_LEN]) {
         match FromClient::decode(bytes) {
             Some(FromClient::Hello(_)) => self.path.hello(from, bytes.len(), secret),
-            Some(FromClient::Answer(answer)) => {
-                if self.path.answer(from, answer) {
-                    self.start_over(now);
-                }
-            }
+            Some(FromClient::Answer(answer)) => self.prove(now, from, answer),
             Some(FromClient::Acknowledgements(headers)) if self.path.proved() == Some(from) => {
                 for header in datagram::acknowledgements(headers) {
                     self.acknowledge(now, &header);
@@ -440,8 +436,12 @@ impl<A: Copy + Eq, P: Clone> Sender<A, P> {
         }
     }
 
-    /// Chunks go to another address now: nothing is known of the way there, and nothing is under way.
-    fn start_over(&mut self, now: Duration) {
+    /// If the answer is right, chunks go to this address now: nothing is known of the way there, and nothing is under
+    /// way.
+    fn prove(&mut self, now: Duration, from: A, answer: [u8; SECRET_LEN]) {
+        if !self.path.answer(from, answer) {
+            return;
+        }
         self.recovery = Recovery::new(self.limits.max_window);
         self.waiting_since = now;
         self.under_way.clear();

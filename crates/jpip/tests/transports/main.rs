@@ -2,8 +2,6 @@
 //! duplication, with a clock that is a number and chance that is counted.
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "test code knows the numbers that it has made and may panic when they are not what it expects"
 )]

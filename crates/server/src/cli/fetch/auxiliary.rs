@@ -154,19 +154,16 @@ async fn receive_datagrams(
         }
         flush(socket, receiver, begun).await;
         let next = receiver.poll_timeout().map_or(SILENCE, |next| next.saturating_sub(begun.elapsed()));
-        let len = match tokio::time::timeout(next.min(SILENCE), socket.recv(&mut bytes)).await {
-            Ok(Ok(len)) => len,
-            // The server's host may refuse a datagram before the server is there; the name is sent again.
-            Ok(Err(_)) | Err(_) => {
-                if last_heard.elapsed() > PATIENCE {
-                    return Ok(Answer::Broken("no datagram comes from the server".to_owned()));
-                }
-                if last_heard.elapsed() > SILENCE {
-                    receiver.greet_again(begun.elapsed());
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                continue;
+        // The server's host may refuse a datagram before the server is there; the name is sent again.
+        let Ok(Ok(len)) = tokio::time::timeout(next.min(SILENCE), socket.recv(&mut bytes)).await else {
+            if last_heard.elapsed() > PATIENCE {
+                return Ok(Answer::Broken("no datagram comes from the server".to_owned()));
             }
+            if last_heard.elapsed() > SILENCE {
+                receiver.greet_again(begun.elapsed());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            continue;
         };
         last_heard = Instant::now();
         let Some(arrival) = receiver.handle_datagram(bytes.get(..len).unwrap_or_default()) else { continue };
