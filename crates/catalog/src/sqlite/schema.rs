@@ -125,6 +125,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn files_of_schema_1_are_indexed_again_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let mut connection = connect(&path).await;
+        let first = Migrator::with_migrations(MIGRATIONS.iter().take(1).cloned().collect());
+        bring_up_to_date(&mut connection, &path, &first).await.unwrap();
+        sqlx::query(
+            "INSERT INTO objects VALUES ('a', 1, 'image/jpx', 'indexed', NULL, 't', 1),
+                ('b', 1, 'application/dicom', 'indexed', NULL, 'u', 1), ('c', 1, 'image/jp2', 'unservable', 'x', NULL, NULL),
+                ('d', 1, 'image/jp2', 'stored', NULL, NULL, NULL);
+            INSERT INTO jobs (kind, object_key) VALUES ('index', 'd')",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        bring_up_to_date(&mut connection, &path, &MIGRATIONS).await.unwrap();
+        let states = sqlx::query("SELECT state FROM objects ORDER BY key").fetch_all(&mut connection).await.unwrap();
+        let states: Vec<String> = states.iter().map(|row| row.get(0)).collect();
+        assert_eq!(states, ["stored", "indexed", "unservable", "stored"]);
+        let jobs =
+            sqlx::query("SELECT object_key FROM jobs ORDER BY object_key").fetch_all(&mut connection).await.unwrap();
+        assert_eq!(jobs.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>(), ["a", "d"]);
+    }
+
+    #[tokio::test]
     async fn a_migration_that_was_changed_afterwards_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.sqlite");
