@@ -54,7 +54,7 @@ fn real_files_come_as_the_tiles_of_an_independent_computation() {
     let Some(root) = test_data() else { return };
     let text = std::fs::read_to_string(root.join("expected_bins.json")).unwrap();
     let all: Vec<Value> = serde_json::from_str(&text).unwrap();
-    let house = House::open();
+    let house = House::open_with(&["--virtual-precincts", "off"]);
     let (mut targets, mut failures) = (BTreeMap::<String, Option<String>>::new(), Vec::new());
     // The synthetic ones share a UID.
     let real = |entry: &&Value| entry["file"].as_str().is_some_and(|file| file.starts_with("real/"));
