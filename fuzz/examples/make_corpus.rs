@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use codestream::testkit::{files, tiny_codestream};
+use codestream::testkit::{TileParts, files, tiny_codestream};
 use dicom_bridge::write::{NewObject, OffsetTable};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -97,6 +97,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A hello, the probe's answer, chunks made and acknowledged, one given up; and chunks as a client gets them.
     write("udp_framing", "channel", b"\x87n1.ab\r\n\x20\x00\x00\x01\x20\x40\x20\x61\x20")?;
     write("udp_framing", "chunks", b"\x89\0\x01\0\x07\0\0\0\0m\x88\x10\x01\0\x07\0\0\x02\0")?;
+    // Tiles behind one of the target's own main headers (second byte), as a server sends them in class 4 and 5.
+    for (name, kind, codestream) in [
+        ("plain", 1, tiny().size(24, 24).tiles(2, 2).layers(2)),
+        ("ppm", 2, tiny().size(24, 24).tiles(2, 2).layers(2).ppm().packed_segment(9).tile_parts(TileParts::Every(2))),
+        ("ppt", 4, tiny().size(24, 24).tiles(2, 2).layers(2).sop().eph().ppt()),
+    ] {
+        let built = codestream.build_with_truth();
+        let mut response = vec![200, kind];
+        for class in [4, 5] {
+            for part in built.tile_parts.iter().filter(|part| part.tile % 2 == class % 2) {
+                let bytes = &built.bytes[part.span.offset as usize..part.span.end() as usize];
+                let same = built.tile_parts.iter().filter(|other| other.tile == part.tile);
+                let before = same.take_while(|other| *other != part).map(|other| other.span.len).sum::<u64>();
+                response.extend_from_slice(&[0x60 | part.tile as u8, class as u8, 0]);
+                vbas(before as usize, &mut response);
+                vbas(bytes.len(), &mut response);
+                if class == 5 {
+                    response.push(1);
+                }
+                response.extend_from_slice(bytes);
+            }
+        }
+        response.extend_from_slice(&[0, 2, 0]);
+        write("jpt_reader", name, &response)?;
+    }
 
     for (name, syntax, frames, table, fragments) in [
         ("one", "1.2.840.10008.1.2.4.90", 1, OffsetTable::Basic, 1),
