@@ -3,7 +3,11 @@
 //! Nothing may panic (overflow checks are on in this profile), and what is indexed must lie inside the
 //! tile-parts that are there.
 
-#![expect(clippy::cast_possible_truncation, reason = "a test changes its own inputs and may panic")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a test changes its own inputs and may panic"
+)]
 
 use codestream::relayout::{Precincts, RopeSource};
 use codestream::testkit::{Order, TileParts, TinyCodestream, tiny_codestream};
@@ -96,7 +100,7 @@ fn lay_out(bytes: &[u8]) {
     let layout = Layout { precincts, sop: true, plt: true, tlm: true, ..Layout::default() };
     let Ok(relaid) = relayout(&bytes, &indexed, &layout, &limits) else { return };
     let source = RopeSource::new(&relaid.bytes, bytes);
-    let found = index_codestream(&source, &Limits::default()).expect("our own codestream").index;
+    let found = index_codestream(&source, &Limits::default()).unwrap().index;
     assert_eq!(found.main_segments, relaid.index.main_segments);
     for (found, ours) in found.tiles.iter().zip(&relaid.index.tiles) {
         assert_eq!(found.tile_parts, ours.tile_parts);

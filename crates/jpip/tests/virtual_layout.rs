@@ -45,7 +45,7 @@ impl Stored {
 
     fn relaid(&self) -> (IndexedCodestream, SparseBytes) {
         let frame = FrameSource::new(&self.object, &self.extents);
-        let relaid = virtual_layout(&frame, &CodestreamLimits::default()).unwrap().expect("it gains");
+        let relaid = virtual_layout(&frame, &CodestreamLimits::default()).unwrap().unwrap();
         (IndexedCodestream::relaid(relaid, self.extents.clone()), SparseBytes::new(0))
     }
 

@@ -172,11 +172,11 @@ fn form(to: &Path) -> anyhow::Result<FileForm> {
 /// Sizes as `W,H[;W,H…]`.
 fn precincts(text: &str) -> Result<Precincts, String> {
     let exponent = |number: &str| {
-        let size: u32 = number.trim().parse().map_err(|_| format!("{number:?} is not a number"))?;
+        let size: u32 = number.trim().parse().map_err(|_unread| format!("{number:?} is not a number"))?;
         if !size.is_power_of_two() || size > 1 << 15 {
             return Err(format!("{size} is not a power of two from 1 to 32768"));
         }
-        u8::try_from(size.ilog2()).map_err(|_| format!("{size} is too large"))
+        u8::try_from(size.ilog2()).map_err(|_wide| format!("{size} is too large"))
     };
     let size = |pair: &str| {
         let (width, height) = pair.split_once(',').ok_or_else(|| format!("{pair:?} is not W,H"))?;
