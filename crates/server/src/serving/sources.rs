@@ -67,7 +67,8 @@ impl Sources {
             sources.slots.insert(0, 0);
         }
         let mut loaded = sources.nothing_loaded();
-        for (number, id) in plan.codestreams().to_vec().into_iter().enumerate() {
+        let ids = plan.codestreams().to_vec();
+        for (number, id) in ids.into_iter().enumerate() {
             match sources.codestream(target, id, &mut loaded).await {
                 Ok(codestream) => plan.open(id, codestream),
                 Err(IndexCacheError::Unusable(_) | IndexCacheError::Storage(StorageError::Missing)) => plan.without(id),
