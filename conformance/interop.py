@@ -1,0 +1,276 @@
+"""Programs that others wrote read what Precinct serves and writes: those of OpenJPIP, as Debian packages them.
+
+    interop.py --precinct BINARY [--only TEXT]
+
+- `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels.
+
+What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
+"""
+
+import argparse
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+import urllib.parse
+from pathlib import Path
+
+import examine
+import jpp
+import numpy as np
+import oracle
+import originals
+
+SHARED = Path(os.environ.get("PRECINCT_TESTDATA", Path(__file__).resolve().parents[1] / "../shared/testdata"))
+STRICT = os.environ.get("CI") == "true"
+# OpenJPIP's programs spin on what they do not expect: nothing is waited for longer than this.
+PATIENCE = 30
+
+# One tile and many, grey and colour, sub-sampled components, several orders and layers, PPM (g1, p1_03), SOP and EPH
+# (p1_07), 8 to 16 bits. Not p0_13: opj_jpip_transcode aborts on its 257 components; nor HT codestreams, which OpenJPIP is
+# older than.
+REAL = [
+    "opj/conformance/a1_mono.j2c",
+    "opj/conformance/b1_mono.j2c",
+    "opj/conformance/d1_colr.j2c",
+    "opj/conformance/g1_colr.j2c",
+    "opj/conformance/file1.jp2",
+    "opj/conformance/file3.jp2",
+    "opj/conformance/file6.jp2",
+    "opj/conformance/p0_04.j2k",
+    "opj/conformance/p0_06.j2k",
+    "opj/conformance/p0_14.j2k",
+    "opj/conformance/p1_03.j2k",
+    "opj/conformance/p1_07.j2k",
+    "csjs/openjpeg/j2k/CT1-0decomp.j2k",
+]
+
+
+class Tally:
+    """Counts checks and says what was wrong with those that failed."""
+
+    def __init__(self, only):
+        self.only = only
+        self.passed = self.failed = self.skipped = 0
+
+    def check(self, name, work, *arguments, needs=()):
+        """Runs `work`, which returns what is wrong or None. `needs`: programs and files without which it cannot run."""
+        if self.only and self.only not in name:
+            return
+        missing = [str(n) for n in needs if not (n.exists() if isinstance(n, Path) else find(n))]
+        if missing:
+            self.leave_out(name, "no " + ", ".join(missing))
+            return
+        try:
+            wrong = work(*arguments)
+        except Absent as why:
+            self.leave_out(name, why)
+            return
+        except Exception:
+            wrong = traceback.format_exc(limit=-4)
+        if wrong:
+            self.failed += 1
+            print(f"FAILED {name}: {wrong}", flush=True)
+        else:
+            self.passed += 1
+            print(f"passed {name}", flush=True)
+
+    def leave_out(self, name, why):
+        if STRICT:
+            self.failed += 1
+            print(f"FAILED {name}: {why}, and CI=true", flush=True)
+        else:
+            self.skipped += 1
+            print(f"skipped {name}: {why}", flush=True)
+
+
+class Absent(Exception):
+    """Something on this machine that a check cannot do without."""
+
+
+def find(program):
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def run(*words, cwd=None):
+    """Exit status (None for one that had to be killed), standard output and standard error."""
+    try:
+        done = subprocess.run(
+            list(map(str, words)), cwd=cwd, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return None, b"", b"killed: did not end"
+    return done.returncode, done.stdout, done.stderr
+
+
+class Image:
+    """A file, its codestream, and the pixels that OpenJPEG decodes from it."""
+
+    def __init__(self, path, target=None):
+        self.path = path
+        # opj_dec_server knows a target by the letters "jp2" in its name.
+        self.target = target or path.name + ".jp2"
+        self._pixels = None
+
+    @property
+    def is_jp2(self):
+        return self.path.suffix == ".jp2"
+
+    @property
+    def codestream(self):
+        return originals.Original(self.path.read_bytes(), self.path).codestreams[0]
+
+    @property
+    def pixels(self):
+        if self._pixels is None:
+            self._pixels = oracle.decode(self.path, [0], oracle.JP2 if self.is_jp2 else oracle.J2K)[0]
+        return self._pixels
+
+
+def made(folder):
+    """Images that are computed: in the layout that OpenJPIP's README recommends, and in one tile."""
+    y, x = np.mgrid[0:1100, 0:1500]
+    noise = np.random.default_rng(4).integers(-6, 7, x.shape)
+    grey = ((np.sin(x / 37) + np.cos(y / 23)) * 60 + 128 + noise).clip(0, 255).astype(np.uint8)
+    colour = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1)[:700, :900]
+    (folder / "grey.pgm").write_bytes(b"P5\n1500 1100\n255\n" + grey.tobytes())
+    (folder / "colour.ppm").write_bytes(b"P6\n900 700\n255\n" + colour.tobytes())
+    # `-jpip` of opj_compress 2.5 writes index boxes of zeros; a server and `index --embed` make their own.
+    recommended = ["-p", "RPCL", "-c", "[64,64]", "-t", "640,480", "-TP", "R", "-n", "5"]
+    images = []
+    for name, source, options in [
+        ("recommended.jp2", "grey.pgm", recommended),
+        ("recommended-colour.jp2", "colour.ppm", recommended),
+        ("one-tile.jp2", "colour.ppm", ["-p", "RPCL", "-c", "[128,128]", "-n", "4"]),
+        ("tiles-lrcp.jp2", "colour.ppm", ["-t", "256,256", "-r", "8,2,1"]),
+    ]:
+        if find("opj_compress"):
+            code, _, words = run("opj_compress", "-i", folder / source, "-o", folder / name, *options)
+            if code != 0:
+                raise RuntimeError(f"opj_compress: {words.decode(errors='replace')}")
+        images.append(Image(folder / name, name))
+    return images
+
+
+def imported(server, image):
+    """Puts the file into the server; the same bytes a second time are no error."""
+    name = urllib.parse.quote(image.target, safe="")
+    status, _, answer = server.request("POST", f"/api/v1/import?name={name}", image.path.read_bytes())
+    if status not in (200, 201):
+        raise RuntimeError(f"import answered {status}: {answer!r}")
+
+
+def whole(server, image, stream_type):
+    """The stream of the whole image at full size."""
+    imported(server, image)
+    name = urllib.parse.quote(image.target, safe="")
+    # Larger than any image here: the answer is the greatest size there is.
+    status, _, body = server.request("GET", f"/jpip?target={name}&type={stream_type}&fsiz=100000,100000")
+    if status != 200:
+        raise RuntimeError(f"JPIP answered {status}: {body[:200]!r}")
+    return body
+
+
+# -- opj_jpip_transcode --------------------------------------------------------------------------
+
+
+def transcoded(folder, stream, suffix, form):
+    """What opj_jpip_transcode makes of a stream: decoded, or why not."""
+    source, out = folder / "in.jpt", folder / f"out.{suffix}"
+    out.unlink(missing_ok=True)
+    source.write_bytes(stream)
+    code, _, words = run("opj_jpip_transcode", source, out)
+    if code != 0 or not out.exists():
+        raise RuntimeError(f"opj_jpip_transcode: exit {code}, {words[-500:]!r}")
+    return oracle.decode(out, [0], form)[0]
+
+
+def transcode_to_j2k(server, image, folder):
+    found = transcoded(folder, whole(server, image, "jpt-stream"), "j2k", oracle.J2K)
+    return None if found.same_as(image.pixels) else f"other pixels ({found.complaints[:2]})"
+
+
+def transcode_to_jp2(server, image, folder):
+    """JP2 output needs metadata as OpenJPIP's own server cuts it, which the standard leaves free: see `cut_as_openjpip`."""
+    found = transcoded(folder, cut_as_openjpip(whole(server, image, "jpt-stream")), "jp2", oracle.JP2)
+    return None if found.same_as(image.pixels) else f"other pixels ({found.complaints[:2]})"
+
+
+def vbas(value):
+    out = bytearray([value & 0x7F])
+    while value := value >> 7:
+        out.insert(0, value & 0x7F | 0x80)
+    return bytes(out)
+
+
+def message(klass, number, offset, body, complete):
+    """One message that names class and codestream 0 [15444-9 A.2]."""
+    low, rest = number & 0x7F, number >> 7
+    if number < 16:
+        head = bytes([0x60 | complete << 4 | number])
+    else:
+        more = [low]
+        while rest >= 16:
+            more.insert(0, rest & 0x7F | 0x80)
+            rest >>= 7
+        head = bytes([0xE0 | complete << 4 | rest, *more])
+    return head + vbas(klass) + vbas(0) + vbas(offset) + vbas(len(body)) + body
+
+
+def cut_as_openjpip(stream):
+    """The same data-bins, metadata-bin 0 in one message a box, placeholders without their codestream fields.
+
+    opj_jpip_transcode takes one box from each metadata message, and the length of the original's header from what is
+    left of the placeholder. Nothing else is changed: boxes, placeholders' order and original headers are as served.
+    """
+    parts, _ = jpp.messages(stream)
+    boxes = bytes(jpp.bins(parts)[8, 0, 0].data)
+    out, offset = b"", 0
+    for kind, start, end in originals.boxes(boxes):
+        body = boxes[start - 8 : end]
+        if kind == b"phld":
+            body = struct.pack(">I", 28) + body[4:28]
+        last = end == len(boxes)
+        out += message(8, 0, offset, body, last)
+        offset += len(body)
+    for part in parts:
+        if (part.klass, part.number) != (8, 0):
+            out += message(part.klass, part.number, part.offset, part.body, part.complete)
+    return out + b"\0\1\0"
+
+
+def check_transcode(tally, server, images, folder):
+    for image in images:
+        needs = ("opj_jpip_transcode", image.path)
+        tally.check(f"transcode {image.path.name}", transcode_to_j2k, server, image, folder, needs=needs)
+        if image.is_jp2:
+            name = f"transcode {image.path.name} to JP2"
+            tally.check(name, transcode_to_jp2, server, image, folder, needs=needs)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--precinct", required=True)
+    arguments.add_argument("--only", help="checks whose name contains this text")
+    options = arguments.parse_args()
+    tally = Tally(options.only)
+    real = [Image(SHARED / "real" / name) for name in REAL]
+    with (
+        tempfile.TemporaryDirectory(prefix="precinct-interop-") as folder,
+        examine.Server(Path(options.precinct).resolve()) as server,
+    ):
+        folder = Path(folder)
+        computed = made(folder)
+        check_transcode(tally, server, computed + real, folder)
+        if not server.alive():
+            tally.failed += 1
+            print(f"FAILED: the server died: {server.last_words()}")
+    print(f"interop: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
