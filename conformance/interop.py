@@ -4,11 +4,14 @@
 
 - `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels.
 - `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
+- `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
+  and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
 
 What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
 """
 
 import argparse
+import http.client
 import os
 import re
 import shutil
@@ -22,6 +25,7 @@ import traceback
 import urllib.parse
 from pathlib import Path
 
+import codestream as cs
 import examine
 import jpp
 import numpy as np
@@ -58,6 +62,11 @@ REAL = [
 ]
 # Those of one or three components of 8 bits and one size, which opj_dec_server can show without loss.
 EIGHT_BITS = ["a1_mono.j2c", "b1_mono.j2c", "f1_mono.j2c", "g1_colr.j2c", "file1.jp2", "p0_04.j2k"]
+# Those whose packet headers stand apart from the bodies, which index tables of packets cannot say.
+PACKED = ["g1_colr.j2c", "p1_03.j2k"]
+# opj_server takes the coding style of the main header for every tile (e1, f1 have others), and the size of the tile for
+# that of each component when it counts precincts: p1_07, with tiny precincts and sub-sampling, kills it.
+NOT_BY_OPENJPIP = ["e1_colr.j2c", "f1_mono.j2c", "p1_07.j2k"]
 
 
 class Tally:
@@ -401,6 +410,170 @@ def check_decoder(tally, server, images, folder):
         tally.check(f"opj_dec_server {image.path.name}", decode_windows, server, image, folder, needs=needs)
 
 
+# -- index --embed, opj_jpip_test, opj_server ----------------------------------------------------
+
+
+def embedded(binary, image, folder):
+    out = folder / f"indexed-{image.path.stem}.jp2"
+    code, _, words = run(binary, "index", "--embed", out, image.path)
+    if code != 0:
+        raise RuntimeError(f"precinct index: exit {code}, {words[-500:]!r}")
+    return out
+
+
+def places(text, title):
+    """(offset, length) of all that opj_jpip_test lists under a title; what is not there has length 0."""
+    found = re.search(rf"{title}: *\n(.*?)(?=\n\n?[A-Za-z]+ [a-z]+.* information|\nall metadata)", text, re.DOTALL)
+    entries = re.findall(r"off = (\w+), len = (\w+)", found.group(1)) if found else []
+    return sorted((int(a, 0), int(b, 0)) for a, b in entries if int(b, 0))
+
+
+def packet_places(stream):
+    """(offset, length) of the packets of a codestream whose packet headers stand in front of their bodies."""
+    out = []
+    for tile in stream.tiles.values():
+        starts = [offset + length - len(body) for (offset, length, _), body in zip(tile.parts, tile.bodies, strict=True)]
+        for packet in tile.packets:
+            length = len(packet.lead) + len(packet.header) + len(packet.body)
+            out.append((starts[packet.part], length))
+            starts[packet.part] += length
+    return sorted(out)
+
+
+def list_index(binary, image, folder):
+    """opj_jpip_test reads the index boxes, and lists tile-parts and packets where the independent reading finds them."""
+    code, _, words = run("opj_jpip_test", embedded(binary, image, folder))
+    text = words.decode(errors="replace")
+    if code != 0 or re.search("error|broken", text, re.IGNORECASE):
+        return f"exit {code}, {text[-500:]}"
+    stream = cs.Codestream(image.codestream)
+    if int(re.search(r"Main header Length: (\w+)", text).group(1), 0) != stream.main_header_len:
+        return "another length of the main header"
+    parts = sorted((offset, length) for tile in stream.tiles.values() for offset, length, _ in tile.parts)
+    if places(text, "Tile part information") != parts:
+        return f"other tile-parts: {places(text, 'Tile part information')[:5]}, not {parts[:5]}"
+    packets = packet_places(stream)
+    if places(text, "Precinct packet information") != packets:
+        return f"other packets: {places(text, 'Precinct packet information')[:5]}, not {packets[:5]}"
+    return None
+
+
+class OpenJpip:
+    """opj_server behind spawn-fcgi and nginx, on sockets of the file system, in a folder that holds its files.
+
+    It always listens on port 60000 of all addresses, and ends when that is taken, if only by the near end of somebody's
+    connection: it gets a network of its own, where the kernel lets us make one.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = []
+
+    def __enter__(self):
+        folder = self.folder
+        (folder / "nginx.conf").write_text(
+            f"{'user root;' if os.getuid() == 0 else ''} worker_processes 1; daemon off; pid {folder}/nginx.pid;\n"
+            f"error_log {folder}/error.log warn; events {{ worker_connections 64; }}\n"
+            f"http {{ access_log off; client_body_temp_path {folder}/b; fastcgi_temp_path {folder}/f;\n"
+            f"proxy_temp_path {folder}/p; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+            f"server {{ listen unix:{folder}/http; location / {{ include /etc/nginx/fastcgi_params;\n"
+            f"fastcgi_pass unix:{folder}/fcgi; fastcgi_max_temp_file_size 0; }} }} }}\n"
+        )
+        self._start(find("nginx"), "-c", folder / "nginx.conf")
+        apart = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+        if not find("unshare") or run(*apart, "true")[0] != 0:
+            apart = []
+        self.server = self._start(*apart, "spawn-fcgi", "-s", folder / "fcgi", "-n", "-f", find("opj_server"))
+        for _ in range(200):
+            if (folder / "http").exists() and (folder / "fcgi").exists():
+                break
+            time.sleep(0.02)
+        time.sleep(0.2)
+        if self.server.poll() is not None:
+            self.__exit__()
+            raise Absent("opj_server does not start: port 60000 is taken")
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, *words):
+        process = subprocess.Popen(
+            list(map(str, words)),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def get(self, query):
+        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(PATIENCE)
+        connection.sock.connect(str(self.folder / "http"))
+        try:
+            connection.request("GET", f"/?{query}")
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def bins(self, name, size, stream_type):
+        """The data-bins of the whole image, by class and number; it numbers targets, not codestreams."""
+        width, height = size
+        # Without a channel it ends no response.
+        status, body = self.get(f"target={name}&fsiz={width},{height}&cnew=http&type={stream_type}")
+        if status != 200:
+            raise RuntimeError(f"opj_server answered {status}; it is {'dead' if self.server.poll() else 'alive'}")
+        bins = jpp.bins(jpp.messages(body)[0])
+        return {(klass, number): bytes(b.data) for (klass, _, number), b in bins.items()}
+
+
+def serve_index(binary, image, folder):
+    """What opj_server finds by our boxes: every tile-part and every packet, byte for byte, and so the pixels."""
+    path = embedded(binary, image, folder)
+    stream = cs.Codestream(image.codestream)
+    header = image.codestream[: stream.main_header_len]
+    with OpenJpip(folder) as peer:
+        found = peer.bins(path.name, stream.reduced_size(0), "jpp-stream")
+        if found[6, 0] != header:
+            return "JPP: another main header"
+        precincts = {number: data for (klass, number), data in found.items() if klass == 0}
+        if precincts != {number: bytes(data) for number, data in stream.precinct_bins().items()}:
+            return "JPP: other precincts"
+        # Where no tile has several tile-parts it answers JPP whatever was asked.
+        if all(len(tile.parts) == 1 for tile in stream.tiles.values()):
+            return None
+        found = peer.bins(path.name, stream.reduced_size(0), "jpt-stream")
+    tiles = {number: data for (klass, number), data in found.items() if klass == 4}
+    if found[6, 0] != header or tiles != stream.tile_bins():
+        return "JPT: another main header or other tiles"
+    assembled = folder / "assembled.j2k"
+    assembled.write_bytes(header + b"".join(tiles[n] for n in sorted(tiles)) + b"\xff\xd9")
+    return None if oracle.decode(assembled, [0])[0].same_as(image.pixels) else "JPT: other pixels"
+
+
+def check_index(tally, binary, images, folder):
+    for image in images:
+        needs = ("opj_jpip_test", image.path)
+        tally.check(f"opj_jpip_test {image.path.name}", list_index, binary, image, folder, needs=needs)
+    for image in images:
+        if image.path.name not in NOT_BY_OPENJPIP:
+            needs = ("opj_server", "spawn-fcgi", "nginx", image.path)
+            with tempfile.TemporaryDirectory(prefix="precinct-interop-") as own:
+                name = f"opj_server {image.path.name}"
+                tally.check(name, serve_index, binary, image, Path(own), needs=needs)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--precinct", required=True)
@@ -414,8 +587,10 @@ def main():
     ):
         folder = Path(folder)
         computed = made(folder)
+        binary = Path(options.precinct).resolve()
         check_transcode(tally, server, computed + real, folder)
         check_decoder(tally, server, computed + [i for i in real if i.path.name in EIGHT_BITS], folder)
+        check_index(tally, binary, computed + [i for i in real if i.path.name not in PACKED], folder)
         if not server.alive():
             tally.failed += 1
             print(f"FAILED: the server died: {server.last_words()}")
