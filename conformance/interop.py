@@ -6,6 +6,7 @@
 - `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
 - `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
   and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
+- OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp.
 
 What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
 """
@@ -574,6 +575,77 @@ def check_index(tally, binary, images, folder):
                 tally.check(name, serve_index, binary, image, Path(own), needs=needs)
 
 
+# -- the viewer ----------------------------------------------------------------------------------
+
+JAR = Path("/usr/share/opj_jpip_viewer/opj_jpip_viewer.jar")
+XML = '<regions>\n<roi name="island" x="700" y="100" w="200" h="150"/>\n<roi name="ship" x="0" y="0" w="64" h="32"/>\n</regions>\n'
+
+
+def with_regions(binary, image, folder):
+    """The image with an XML box, in a file of its own."""
+    (folder / "regions.xml").write_text(XML)
+    out = folder / f"regions-{image.path.name}"
+    code, _, words = run(binary, "add-xml", image.path, folder / "regions.xml", out)
+    if code != 0:
+        raise RuntimeError(f"precinct add-xml: exit {code}, {words!r}")
+    return Image(out, out.name)
+
+
+def picture(path):
+    """The colour components of what ViewerDriver saved."""
+    data = path.read_bytes()
+    width, height = struct.unpack_from(">II", data)
+    return np.frombuffer(data, np.uint8, offset=8).reshape(height, width, 4)[:, :, 1:]
+
+
+def view(binary, server, image, folder, transport):
+    """A session of the viewer: a thumbnail, a region, the whole image, and the regions of interest.
+
+    The viewer's window needs a display; what it does for the window does not, and ViewerDriver does it in its place.
+    Of the thumbnail only the size counts: opj_dec_server puts a JPT-stream together at full size only.
+    """
+    image = with_regions(binary, image, folder)
+    imported(server, image)
+    wanted = np.stack(image.pixels.planes, axis=-1)
+    height, width, components = wanted.shape
+    if components == 1:
+        wanted = np.repeat(wanted, 3, axis=2)
+    windows = [(0, 0, width // 2, height // 4), (0, 0, width, height)]
+    with Decoder(folder) as decoder:
+        code, said, words = run(
+            "java", "-Djava.awt.headless=true", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JAR,
+            Path(__file__).resolve().parent / "ViewerDriver.java",
+            f"{server.base}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
+            f"{width // 4},{height // 4}", *(f"{width},{height},{x},{y},{w},{h}" for x, y, w, h in windows),
+        )  # fmt: skip
+    lines = said.decode(errors="replace").split("\n")
+    if code != 0 or "Exception" in words.decode(errors="replace"):
+        return f"exit {code}, {lines}, {words[-1500:].decode(errors='replace')}"
+    channels = [re.match(r"channel (\S+) fsiz (\d+,\d+) roff (\d+,\d+) rsiz (\d+,\d+)$", line) for line in lines[:3]]
+    if not all(channels) or len({c.group(1) for c in channels}) != 1 or channels[0].group(1) == "null":
+        return f"not one channel: {lines[:3]}"
+    if transport == "http-tcp" and f"transport: http-tcp" not in words.decode(errors="replace"):
+        return f"no http-tcp: {words[:1500]!r}"
+    if picture(folder / "0.rgb").shape[:2] != tuple(int(v) for v in channels[0].group(4).split(","))[::-1]:
+        return "the thumbnail has another size than JPIP-rsiz says"
+    for number, (x, y, w, h) in enumerate(windows, 1):
+        if not np.array_equal(picture(folder / f"{number}.rgb"), wanted[y : y + h, x : x + w]):
+            return f"window {number} differs"
+    rest = [f"size {width},{height}", "roi island 700,100,200,150", "roi ship 0,0,64,32"]
+    if [line for line in lines[3:] if line] != rest:
+        return f"it read {lines[3:]}, not {rest}"
+    return None if XML in (folder / "document.xml").read_text() else "another XML document"
+
+
+def check_viewer(tally, binary, server, images, folder):
+    for image in images:
+        for transport in ("http", "http-tcp"):
+            own = folder / f"viewer-{image.path.stem}-{transport}"
+            own.mkdir()
+            needs = ("opj_dec_server", "java", "javac", JAR, image.path)
+            tally.check(f"viewer {image.path.name} {transport}", view, binary, server, image, own, transport, needs=needs)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--precinct", required=True)
@@ -591,6 +663,7 @@ def main():
         check_transcode(tally, server, computed + real, folder)
         check_decoder(tally, server, computed + [i for i in real if i.path.name in EIGHT_BITS], folder)
         check_index(tally, binary, computed + [i for i in real if i.path.name not in PACKED], folder)
+        check_viewer(tally, binary, server, computed[:3], folder)
         if not server.alive():
             tally.failed += 1
             print(f"FAILED: the server died: {server.last_words()}")
