@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
 """Speed and memory of Precinct, each figure beside a floor or a peer measured in the same run: target, floor, measured, ratio.
 
-  bench/run.py [--only index,big,cold,tiny,load,core,peer,idle,store] [--keep DIR]
+  bench/run.py [--only index,big,cold,tiny,load,core,peer,idle,store,jpip] [--keep DIR]
 
 Needs release builds of `precinct` and of the example `static_floor`, the images of ../shared/tools/make_images.sh (made on first
 use), wrk, and for the peer OpenJPIP (Debian libopenjpip-server, spawn-fcgi, nginx-light). Nothing here is a test: it only prints.
 """
 import argparse
-import contextlib
 import json
 import os
 import queue
 import re
 import resource
 import shutil
-import signal
 import sqlite3
 import statistics
 import subprocess
@@ -22,84 +20,9 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TOOLS = os.path.join(ROOT, '..', 'shared', 'tools')
-sys.path.insert(0, TOOLS)
-TARGET = os.environ.get('CARGO_TARGET_DIR', os.path.join(ROOT, 'target'))
-PRECINCT = os.path.join(TARGET, 'release', 'precinct')
-FLOOR = os.path.join(TARGET, 'release', 'examples', 'static_floor')
-ROWS = []
-
-
-def row(what, target, floor, measured, ratio):
-    ROWS.append((what, target, floor, measured, ratio))
-    print('{:62} | {:>16} | {:>20} | {:>24} | {}'.format(what, target, floor, measured, ratio), flush=True)
-
-
-def status(pid, key):
-    with open(f'/proc/{pid}/status') as f:
-        return int(re.search(rf'^{key}:\s+(\d+)', f.read(), re.M)[1]) / 1024
-
-
-def cpu(pid):
-    """CPU seconds of a process so far, from the scheduler's nanoseconds: clock ticks of 10 ms are too coarse for short loads."""
-    total = 0
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with contextlib.suppress(FileNotFoundError), open(f'/proc/{pid}/task/{task}/schedstat') as f:
-            total += int(f.read().split()[0])
-    return total / 1e9
-
-
-def with_children(pids):
-    """Processes and their children: nginx works in a child."""
-    return pids + subprocess.run(['pgrep', '-P', ','.join(pids)], capture_output=True, text=True, check=False).stdout.split()
-
-
-class Server:
-    """`precinct serve` on a free port with a data directory; as a context manager."""
-
-    def __init__(self, data, cores=None):
-        self.data, self.cores = data, cores
-
-    def __enter__(self):
-        start = time.perf_counter()
-        command = [PRECINCT, 'serve', '--data', self.data, '--http', '127.0.0.1:0']
-        if self.cores:
-            command = ['taskset', '-c', self.cores] + command
-        env = dict(os.environ, PRECINCT_LOG='warn')
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
-        line = self.process.stdout.readline()
-        self.ready_ms = (time.perf_counter() - start) * 1e3
-        self.http = re.search(r'http=(\S+)', line)[1]
-        self.dicom = re.search(r'dicom=(\S+)', line)[1]
-        self.base = 'http://' + self.http
-        self.pid = self.process.pid
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(40)
-
-
-def get(url):
-    with urllib.request.urlopen(url) as answer:
-        return answer.read()
-
-
-def imported(work, *files):
-    data = tempfile.mkdtemp(dir=work)
-    subprocess.run([PRECINCT, 'import', '--data', data, *files], check=True, stdout=subprocess.DEVNULL)
-    return data
-
-
-def measured_run(command):
-    """Wall seconds, CPU seconds and peak MB of one command."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+from harness import PRECINCT, ROOT, TOOLS, Server, StaticFloor, cpu, get, imported, measured_run, row, status, synthetic, with_children
+from jpip import bench_jpip
 
 
 def bench_index(images, _work):
@@ -119,11 +42,6 @@ def bench_big(images, work):
     seconds, used, peak = measured_run([PRECINCT, 'index', path])
     idle = measured_run([PRECINCT, '--version'])[2]
     row('index of a 10.7 GB file, peak memory', '64 MB', f'--version {idle:.0f} MB', f'{peak:.0f} MB, {seconds:.1f} s', f'{os.path.getsize(path) / 1e6 / used:.0f} MB/s of CPU')
-
-
-def synthetic(path, size, components, precinct, block):
-    subprocess.run([sys.executable, os.path.join(ROOT, 'bench', 'synthetic.py'), path, '--size', size, '--components', str(components),
-                    '--precinct', str(precinct), '--block-bytes', str(block)], check=True)
 
 
 def bench_cold(images, work):
@@ -174,26 +92,20 @@ def load(url, target, mode, clients, pids, requests=200):
 def bench_load(images, work):
     name = 'g16_4096_u64_idx.jp2'
     data = imported(work, os.path.join(images, name))
-    with Server(data) as server:
-        floor_port = free_port()
-        floor = subprocess.Popen([FLOOR, f'127.0.0.1:{floor_port}', server.base], stderr=subprocess.DEVNULL)
-        try:
-            time.sleep(0.5)
-            for mode in ('stateless', 'session'):
-                for clients in (1, 4, 16, 64):
-                    requests = 400 if clients < 64 else 60
-                    address = f'http://127.0.0.1:{floor_port}/jpip'
-                    load(address, name, mode, clients, [floor.pid], requests)
-                    # In turns, and the middle of three: the machine is not the same from one second to the next.
-                    runs = [(load(server.base + '/jpip', name, mode, clients, [server.pid], requests), load(address, name, mode, clients, [floor.pid], requests)) for _ in range(3)]
-                    ratios = sorted(o['cpu_ms_per_req'] / f['cpu_ms_per_req'] for o, f in runs)
-                    ours, static = sorted(runs, key=lambda run: run[0]['cpu_ms_per_req'])[1]
-                    problems = f" errors {ours['errors']}" if ours['errors'] else ''
-                    row(f"{mode}, {clients} clients, {ours['rps']:.0f} req/s, peak {ours['rss_peak_MB']:.0f} MB{problems}", 'CPU <= 2.5x',
-                        f"{static['cpu_ms_per_req']:.3f} ms/window", f"{ours['cpu_ms_per_req']:.3f} ms/window", f"{ratios[1]:.2f} ({ratios[0]:.2f} to {ratios[2]:.2f})")
-                    row('  p99 against p50', '<= 20x at 64', f"p50 {ours['p50_ms']:.2f} ms", f"p99 {ours['p99_ms']:.2f} ms", f"{ours['p99_ms'] / ours['p50_ms']:.1f}")
-        finally:
-            floor.kill()
+    with Server(data) as server, StaticFloor(server) as floor:
+        for mode in ('stateless', 'session'):
+            for clients in (1, 4, 16, 64):
+                requests = 400 if clients < 64 else 60
+                address = floor.base + '/jpip'
+                load(address, name, mode, clients, [floor.pid], requests)
+                # In turns, and the middle of three: the machine is not the same from one second to the next.
+                runs = [(load(server.base + '/jpip', name, mode, clients, [server.pid], requests), load(address, name, mode, clients, [floor.pid], requests)) for _ in range(3)]
+                ratios = sorted(o['cpu_ms_per_req'] / f['cpu_ms_per_req'] for o, f in runs)
+                ours, static = sorted(runs, key=lambda run: run[0]['cpu_ms_per_req'])[1]
+                problems = f" errors {ours['errors']}" if ours['errors'] else ''
+                row(f"{mode}, {clients} clients, {ours['rps']:.0f} req/s, peak {ours['rss_peak_MB']:.0f} MB{problems}", 'CPU <= 2.5x',
+                    f"{static['cpu_ms_per_req']:.3f} ms/window", f"{ours['cpu_ms_per_req']:.3f} ms/window", f"{ratios[1]:.2f} ({ratios[0]:.2f} to {ratios[2]:.2f})")
+                row('  p99 against p50', '<= 20x at 64', f"p50 {ours['p50_ms']:.2f} ms", f"p99 {ours['p99_ms']:.2f} ms", f"{ours['p99_ms'] / ours['p50_ms']:.1f}")
 
 
 def precinct_bytes(body):
@@ -238,13 +150,6 @@ def bench_peer(images, work, name):
     row(f'right bytes per CPU second beside OpenJPIP ({share:.0%} of its bytes are right)', '>= 10x', f'{other:.0f} MB/s', f'{mine:.0f} MB/s', f'{mine / max(other, 1e-9):.1f}')
 
 
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
 def wrk(url):
     out = subprocess.run(['taskset', '-c', '1', 'wrk', '-t1', '-c8', '-d2s', url], check=True, capture_output=True, text=True).stdout
     return float(re.search(r'Requests/sec:\s+([\d.]+)', out)[1])
@@ -253,20 +158,15 @@ def wrk(url):
 def bench_core(images, work):
     name = 'g16_4096_u64_idx.jp2'
     data = imported(work, os.path.join(images, name))
-    with Server(data, cores='0') as server:
-        port = free_port()
-        floor = subprocess.Popen(['taskset', '-c', '0', FLOOR, f'127.0.0.1:{port}', server.base], stderr=subprocess.DEVNULL)
-        try:
-            time.sleep(0.5)
-            for label, window, target in (('64 KiB', 'fsiz=4096,4096&roff=1000,1000&rsiz=130,130', 0.5), ('2 KiB', 'fsiz=4096,4096&roff=1010,1010&rsiz=8,8&len=2048', 0.35)):
-                query = f'/jpip?target={name}&type=jpp-stream&{window}'
-                size = len(get(f'http://127.0.0.1:{port}{query}'))
-                runs = [(wrk(server.base + query), wrk(f'http://127.0.0.1:{port}{query}')) for _ in range(5)]
-                ours, static = (statistics.median(side) for side in zip(*runs))
-                ratios = sorted(mine / theirs for mine, theirs in runs)
-                row(f'one core, ~{label} windows ({size} bytes)', f'>= {target}x', f'{static:.0f} req/s', f'{ours:.0f} req/s', f'{ratios[2]:.2f} ({ratios[0]:.2f} to {ratios[4]:.2f})')
-        finally:
-            floor.kill()
+    one_core = ['taskset', '-c', '0']
+    with Server(data, before=one_core) as server, StaticFloor(server, before=one_core) as floor:
+        for label, window, target in (('64 KiB', 'fsiz=4096,4096&roff=1000,1000&rsiz=130,130', 0.5), ('2 KiB', 'fsiz=4096,4096&roff=1010,1010&rsiz=8,8&len=2048', 0.35)):
+            query = f'/jpip?target={name}&type=jpp-stream&{window}'
+            size = len(get(floor.base + query))
+            runs = [(wrk(server.base + query), wrk(floor.base + query)) for _ in range(5)]
+            ours, static = (statistics.median(side) for side in zip(*runs))
+            ratios = sorted(mine / theirs for mine, theirs in runs)
+            row(f'one core, ~{label} windows ({size} bytes)', f'>= {target}x', f'{static:.0f} req/s', f'{ours:.0f} req/s', f'{ratios[2]:.2f} ({ratios[0]:.2f} to {ratios[4]:.2f})')
 
 
 def bench_idle(images, work):
@@ -397,7 +297,7 @@ def images_in(folder):
 
 
 def main():
-    sections = {'index': bench_index, 'big': bench_big, 'cold': bench_cold, 'tiny': bench_tiny, 'load': bench_load, 'core': bench_core, 'peer': lambda images, work: bench_peer(images, work, 'g16_4096_u64_idx.jp2'), 'idle': bench_idle, 'store': bench_store}
+    sections = {'index': bench_index, 'big': bench_big, 'cold': bench_cold, 'tiny': bench_tiny, 'load': bench_load, 'core': bench_core, 'peer': lambda images, work: bench_peer(images, work, 'g16_4096_u64_idx.jp2'), 'idle': bench_idle, 'store': bench_store, 'jpip': bench_jpip}
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--only', default=','.join(sections))
     p.add_argument('--keep', default=os.path.join(ROOT, 'build', 'bench'), help='where the bench images are made and kept')
