@@ -3,21 +3,22 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{BufReader, BufWriter, Read, Seek as _, Write},
+    io::{BufWriter, Seek as _, Write},
     path::Path,
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use codestream::{FrameSource, Limits, boxes::tree::box_tree, index_codestream};
 use dicom_bridge::{PixelData, ScannedObject};
-use jpip::client::{Event, MessageReader};
 
 use super::{
     describe::{self, HeaderLines},
     local::{Content, LocalFile},
 };
+
+mod capture;
 
 /// Show what a file holds: boxes, marker segments, tiles, packets, frames, or the messages of a JPIP response
 ///
@@ -73,7 +74,7 @@ fn show(file: LocalFile, all: bool) -> anyhow::Result<()> {
     let content = file.content()?;
     match &content {
         Content::Unknown => {
-            show_messages(&file, &mut out)?;
+            capture::show(&file, &mut out)?;
             return Ok(out.flush()?);
         }
         Content::Dicom(object) => show_object(object, &mut out)?,
@@ -159,35 +160,3 @@ fn show_tiles(index: &codestream::CodestreamIndex, all: bool, out: &mut dyn Writ
     writeln!(out, "  {packets} packets, {present} present, {bytes} bytes")?;
     Ok(())
 }
-
-fn show_messages(file: &LocalFile, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut reader = MessageReader::new();
-    let mut input = BufReader::new(file.file());
-    let mut buffer = vec![0; 64 * 1024];
-    let mut messages = 0u64;
-    loop {
-        let n = input.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        let mut bytes = buffer.get(..n).unwrap_or_default();
-        while let Some(event) = reader.read(&mut bytes).context(NOT_KNOWN)? {
-            match event {
-                Event::Message(head) => {
-                    messages += 1;
-                    let complete = if head.complete { " complete" } else { "" };
-                    let (class, codestream) = (head.class.number(), head.codestream.0);
-                    let (id, offset, len) = (head.id, head.offset, head.len);
-                    writeln!(out, "class {class} codestream {codestream} id {id}: {len} bytes at {offset}{complete}")?;
-                }
-                Event::Body { .. } => {}
-                Event::EndOfResponse(reason) => writeln!(out, "end of response: {} {reason:?}", reason.code())?,
-            }
-        }
-    }
-    ensure!(messages > 0 || reader.ended().is_some(), NOT_KNOWN);
-    reader.finish()?;
-    Ok(())
-}
-
-const NOT_KNOWN: &str = "neither DICOM nor JPEG 2000 nor the body of a JPIP response";

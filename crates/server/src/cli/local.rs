@@ -53,10 +53,6 @@ impl LocalFile {
         self.reached.load(Ordering::Relaxed)
     }
 
-    pub(super) const fn file(&self) -> &File {
-        &self.file
-    }
-
     /// What the file is, by its contents alone.
     pub(super) fn content(&self) -> anyhow::Result<Content> {
         let mut first = vec![0; usize::try_from(self.len.min(256))?];
