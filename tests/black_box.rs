@@ -47,3 +47,5 @@ mod transcode;
 mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;
+#[path = "black_box/whole_images.rs"]
+mod whole_images;

@@ -13,7 +13,7 @@ use crate::pictures;
 use crate::stream::{Cache, EXTENDED_TILE, MAIN_HEADER, METADATA, PRECINCT, TILE};
 
 /// The test data, which are outside of the repository; without them the test says so, and fails in CI.
-fn test_data() -> Option<PathBuf> {
+pub(crate) fn test_data() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata");
     let root = std::env::var_os("PRECINCT_TESTDATA").map_or(beside, PathBuf::from);
     if root.join("expected_bins.json").exists() {

@@ -52,6 +52,35 @@ pub fn raw_codestream() -> MetadataBins {
 /// The bins of a DICOM image: signature, file type and header boxes, and one placeholder for all frames.
 #[must_use]
 pub fn for_frames(image: &ImagePresentation) -> MetadataBins {
+    let mut file = file_head(image);
+    let original = OriginalHeader::Absent(*b"jp2c");
+    let (first, count) = if image.frames > 1 { (1, image.frames) } else { (0, 1) };
+    file.extend(Placeholder { original, access: Access::Codestreams { first, count } }.encode());
+    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }])
+}
+
+/// What stands before a codestream of `len` bytes in a JP2 or JPH file of this image: the boxes that metadata-bin 0 of
+/// one frame holds, and the header of the codestream box [15444-1 I.5.4, 15444-15 D].
+#[must_use]
+pub fn before_codestream(image: &ImagePresentation, len: u64) -> Vec<u8> {
+    let mut file = file_head(&ImagePresentation { frames: 1, ..image.clone() });
+    match u32::try_from(len.saturating_add(8)) {
+        Ok(short) => {
+            file.put_u32(short);
+            file.put_slice(b"jp2c");
+        }
+        // Longer than LBox can tell: XLBox does [15444-1 I.4].
+        Err(_) => {
+            file.put_u32(1);
+            file.put_slice(b"jp2c");
+            file.put_u64(len.saturating_add(16));
+        }
+    }
+    file
+}
+
+/// The boxes of a file up to its codestreams.
+fn file_head(image: &ImagePresentation) -> Vec<u8> {
     let mut file = Vec::new();
     push_box(&mut file, *b"jP  ", &[0x0D, 0x0A, 0x87, 0x0A]);
     let brand = match (image.frames, image.htj2k) {
@@ -72,10 +101,7 @@ pub fn for_frames(image: &ImagePresentation) -> MetadataBins {
         push_box(&mut file, *b"rreq", &[1, 0x80, 0x80, 0, 1, 0, 5, 0x80, 0, 0]);
     }
     push_box(&mut file, *b"jp2h", &header_contents(image));
-    let original = OriginalHeader::Absent(*b"jp2c");
-    let (first, count) = if image.frames > 1 { (1, image.frames) } else { (0, 1) };
-    file.extend(Placeholder { original, access: Access::Codestreams { first, count } }.encode());
-    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }])
+    file
 }
 
 fn header_contents(image: &ImagePresentation) -> Vec<u8> {
@@ -142,6 +168,17 @@ mod tests {
         assert!(text.contains("69686472000001000000020000010b070000"), "256 rows of 512 samples of 12 bits");
         assert!(text.contains("70686c64000000040000000000000000000000006a703263"), "a placeholder for codestreams");
         assert!(text.ends_with("0000000000000000"), "CSID 0");
+        // A file of its own begins with the same boxes.
+        for (len, header) in [(5, "0000000d6a703263"), (1 << 32, "000000016a7032630000000100000010")] {
+            let before = before_codestream(&image, len);
+            let boxes = before.strip_suffix(
+                &*(0..header.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(&header[at..at + 2], 16).unwrap())
+                    .collect::<Vec<_>>(),
+            );
+            assert!(single.starts_with(boxes.unwrap()), "the boxes of metadata-bin 0");
+        }
         image.frames = 3;
         image.components = vec![(8, false), (8, true), (8, false)];
         image.colour = Colour::Srgb;

@@ -28,7 +28,8 @@ use codestream::parts::SparseBytes;
 use rangemap::RangeInclusiveSet;
 use thiserror::Error;
 
-use self::acceptance::{check_context, check_supported};
+use self::acceptance::check_context;
+pub use self::acceptance::check_supported;
 use self::batch::MessageWriter;
 pub use self::batch::{Batch, Piece};
 pub use self::headers::HANDLED;

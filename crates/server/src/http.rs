@@ -33,9 +33,14 @@ pub(crate) mod listener;
 mod page;
 mod query;
 mod request_head;
+mod upload;
+mod whole_image;
 
 /// Longest request line and longest sum of header fields, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// What is said to pages of other sites [fault E26].
+const FOREIGN: &str = "pages of other sites may not change anything here";
 
 /// Answers the requests of every connection.
 pub(crate) struct Service {
@@ -115,6 +120,10 @@ impl Service {
             if request.method() == Method::OPTIONS {
                 return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
             }
+            let uploads = !browser::is_safe(request.method()) && upload::is_upload(request.uri());
+            if uploads && self.browser.is_foreign(request.headers()) {
+                return JpipRefusal::new(StatusCode::FORBIDDEN, FOREIGN).into_response();
+            }
             let name = name.to_owned();
             return jpip::answer(&self.app, peer, &name, request).await;
         }
@@ -122,8 +131,7 @@ impl Service {
             return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
         }
         if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {
-            return Problem::new(StatusCode::FORBIDDEN, "pages of other sites may not change anything here")
-                .into_response();
+            return Problem::new(StatusCode::FORBIDDEN, FOREIGN).into_response();
         }
         request.extensions_mut().clear();
         self.metrics().http_requests.increment(1);

@@ -18,6 +18,7 @@ pub(crate) mod response;
 pub(crate) mod series;
 mod sources;
 pub(crate) mod target;
+pub(crate) mod whole_image;
 
 /// What serving needs and keeps.
 pub(crate) struct Serving {

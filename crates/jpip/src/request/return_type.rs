@@ -135,6 +135,57 @@ impl ReturnType {
     }
 }
 
+/// How a target is returned as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WholeForm {
+    /// The file as it is stored.
+    File,
+    /// One codestream with a file around it that is made for it.
+    Wrapped,
+    /// One codestream alone.
+    Codestream,
+}
+
+/// The media types of what can be returned of a target as a whole; `None` for what cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WholeTypes<'a> {
+    /// That of the stored file, where the target is one.
+    pub file: Option<&'a str>,
+    /// That of a file made around the codestream that is asked for.
+    pub wrapped: Option<&'a str>,
+    /// That of the codestream.
+    pub codestream: Option<&'a str>,
+}
+
+impl WholeTypes<'_> {
+    /// The form and media type that answer `types`, lists of preference [15444-9 C.7.3]; `None` if a stream comes
+    /// first, or nothing fits. `raw` is the stored file, or else the codestream with a file around it.
+    #[must_use]
+    pub fn choose(&self, types: &[ReturnType]) -> Option<(WholeForm, &str)> {
+        let forms = [
+            (WholeForm::File, self.file),
+            (WholeForm::Wrapped, self.wrapped),
+            (WholeForm::Codestream, self.codestream),
+        ];
+        for wanted in types {
+            let fits = |media_type: &str| match wanted {
+                ReturnType::Raw => true,
+                ReturnType::Media(name) => name == media_type,
+                ReturnType::JppStream { .. } | ReturnType::JptStream { .. } => false,
+            };
+            if wanted.stream().is_some() {
+                return None;
+            }
+            let found =
+                forms.iter().find_map(|&(form, media_type)| Some((form, media_type.filter(|name| fits(name))?)));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +219,25 @@ mod tests {
             assert_eq!(stream(found.content_type()).unwrap(), found, "the answer reads as it was meant");
             assert_eq!(ReturnType::from(found).stream(), Some(found));
         }
+    }
+
+    #[test]
+    fn c_7_3_whole_images_are_chosen_in_the_order_of_the_list() {
+        let frame = WholeTypes { file: None, wrapped: Some("image/jp2"), codestream: Some("image/j2c") };
+        let file = WholeTypes { file: Some("image/jpx"), wrapped: None, codestream: Some("image/jphc") };
+        let chosen = |of: &WholeTypes<'_>, types: &str| {
+            let request = Request::parse(format!("type={types}").as_bytes(), None).unwrap();
+            of.choose(&request.types).map(|(form, name)| (form, name.to_owned()))
+        };
+        let answer = |form, name: &str| Some((form, name.to_owned()));
+        assert_eq!(chosen(&frame, "raw"), answer(WholeForm::Wrapped, "image/jp2"));
+        assert_eq!(chosen(&frame, "image/jph,image/J2C"), answer(WholeForm::Codestream, "image/j2c"));
+        assert_eq!(chosen(&frame, "image/jp2,jpp-stream"), answer(WholeForm::Wrapped, "image/jp2"));
+        for other in ["jpp-stream,raw", "image/jpeg,jpt-stream,image/jp2", "image/jph", "image/jphc,image/png"] {
+            assert_eq!(chosen(&frame, other), None, "{other}");
+        }
+        assert_eq!(frame.choose(&[]), None);
+        assert_eq!(chosen(&file, "raw"), answer(WholeForm::File, "image/jpx"));
+        assert_eq!(chosen(&file, "image/jp2,image/jphc,raw"), answer(WholeForm::Codestream, "image/jphc"));
     }
 }

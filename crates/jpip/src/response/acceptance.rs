@@ -6,7 +6,12 @@ use crate::request::error::RequestError;
 use crate::target::LogicalTarget;
 
 /// Refuses the fields that are recognised and not served.
-pub(super) fn check_supported(request: &Request) -> Result<(), RequestError> {
+///
+/// # Errors
+///
+/// - [`RequestError::Unsupported`] for such a field.
+/// - [`RequestError::RequiredPreference`] if a preference marked `/r` cannot be met.
+pub fn check_supported(request: &Request) -> Result<(), RequestError> {
     for (is_there, field) in [
         (request.subtarget.is_some(), "subtarget"),
         (request.upload.is_some(), "upload"),

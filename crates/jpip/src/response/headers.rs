@@ -13,7 +13,7 @@ use crate::view_window::ViewWindow;
 
 /// Value of `JPIP-handled`: the fields that are served.
 pub const HANDLED: &str = "target,tid,cid,cnew=http,cclose,qid,fsiz,roff,rsiz,comps,stream,context,roi,layers,metareq,len,\
-                           quality,align,wait,type,model,tpmodel,need,tpneed,mset,cap,pref,handled";
+                           quality,align,wait,type,model,tpmodel,need,tpneed,mset,upload,cap,pref,handled";
 
 impl ResponsePlan {
     /// The `JPIP-…` headers, in the case in which deployed clients look them up (clients.md 1).

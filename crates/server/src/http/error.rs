@@ -63,6 +63,13 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<Problem> for JpipRefusal {
+    fn from(problem: Problem) -> Self {
+        let retry_after = (problem.status == StatusCode::SERVICE_UNAVAILABLE).then_some(5);
+        Self { retry_after, ..Self::new(problem.status, problem.detail) }
+    }
+}
+
 /// An answer on `/jpip` that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JpipRefusal {

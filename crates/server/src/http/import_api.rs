@@ -14,16 +14,15 @@ use axum::{
 };
 use catalog::CatalogError;
 use codestream::Family;
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{error::Problem, query};
 use crate::{
     app::App,
-    config::VirtualPrecincts,
-    ingest::{Announced, IngestError, Ingested, NameError, Outcome},
-    storage::StorageError,
+    ingest::{Announced, IngestError, NameError, Outcome},
+    storage::{StorageError, TempObject},
 };
 
 /// A sender that is silent for so long has gone.
@@ -31,6 +30,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// Slower than this on average, counted from [`SILENCE`] on, is not a transfer but a hold on a connection.
 const BYTES_PER_SECOND: u64 = 1024;
+
+/// Bytes of a body that tell what it is: a DICOM file says so after its preamble.
+const FIRST_BYTES: usize = 132;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/api/v1/import", post(import))
@@ -50,8 +52,20 @@ async fn import(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
 async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Problem> {
     let mut fields = query::fields(request.uri().query(), &["name"])?;
     let name = fields.remove("name");
+    let (head, body) = request.into_parts();
+    let (temp, _first) = receive(app, &head.headers, body).await?;
+    let (status, said, _tid) = keep(app, temp, name).await?;
+    Ok((status, Json(said)).into_response())
+}
+
+/// Receives a body as a temporary file; its first bytes come along.
+///
+/// # Errors
+///
+/// 413 too large, 408 too slow, 400 cut off, 507 no room, 503 shutting down.
+pub(super) async fn receive(app: &App, headers: &HeaderMap, mut body: Body) -> Result<(TempObject, Vec<u8>), Problem> {
     let limit = app.settings().max_import_bytes;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit) {
         return Err(too_large(limit));
     }
@@ -59,8 +73,7 @@ async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Proble
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
     }
     let mut temp = app.storage().new_temp(limit).map_err(storage_problem)?;
-    let mut body = request.into_body();
-    let (begun, mut received) = (Instant::now(), 0u64);
+    let (begun, mut received, mut first) = (Instant::now(), 0u64, Vec::new());
     loop {
         let Ok(frame) = tokio::time::timeout(SILENCE, body.frame()).await else {
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body stopped coming"));
@@ -69,35 +82,46 @@ async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Proble
         let frame = frame.map_err(|_broken| Problem::bad_request("the body ended too early"))?;
         let Ok(bytes) = frame.into_data() else { continue };
         received += bytes.len() as u64;
+        first.extend(bytes.iter().take(FIRST_BYTES.saturating_sub(first.len())));
         temp.write_all(&bytes).await.map_err(storage_problem)?;
         let due = begun.elapsed().saturating_sub(SILENCE).as_secs().saturating_mul(BYTES_PER_SECOND);
         if received < due {
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"));
         }
     }
+    Ok((temp, first))
+}
+
+/// Takes a received object in; returns the status, what is said of it, and the target identifier if there is one yet.
+///
+/// # Errors
+///
+/// 409, 422, 507, 503 as `POST /api/v1/import` says.
+pub(super) async fn keep(
+    app: &Arc<App>,
+    temp: TempObject,
+    name: Option<String>,
+) -> Result<(StatusCode, Value, Option<String>), Problem> {
     let serving = Arc::clone(app);
     let taken = app.ingest().ingest_then(temp, Announced::Name(name), move || serving.serving().forget_targets());
     let ingested = taken.await.map_err(ingest_problem)?;
-    Ok(answer(&ingested, app.settings().virtual_precincts))
-}
-
-fn answer(ingested: &Ingested, layout: VirtualPrecincts) -> Response {
     let (status, outcome) = match ingested.outcome {
         Outcome::Inserted => (StatusCode::CREATED, "inserted"),
         Outcome::Replaced => (StatusCode::CREATED, "replaced"),
         Outcome::Duplicate => (StatusCode::OK, "duplicate"),
         Outcome::Conflict => {
             let words = "another object with this SOP Instance UID is stored, and was kept";
-            return Problem::new(StatusCode::CONFLICT, words).into_response();
+            return Err(Problem::new(StatusCode::CONFLICT, words));
         }
     };
-    let body = json!({
+    let tid = ingested.tid.as_deref().map(|tid| app.settings().virtual_precincts.tid(tid));
+    let said = json!({
         "outcome": outcome,
         "target": ingested.target,
-        "tid": ingested.tid.as_deref().map(|tid| layout.tid(tid)),
+        "tid": tid,
         "sop_instance_uid": ingested.sop_instance_uid,
     });
-    (status, Json(body)).into_response()
+    Ok((status, said, tid))
 }
 
 fn ingest_problem(error: IngestError) -> Problem {

@@ -25,13 +25,14 @@ use jpip::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody};
+use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody, upload, whole_image};
 use crate::{
     app::App,
     serving::{
         channels::{Channel, Place, Session},
         response::{self, Model},
         target::OpenTarget,
+        whole_image::WholeImage,
     },
     transport::carrying::{self, Carriage},
 };
@@ -77,6 +78,9 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, JpipRefusal> {
     let (head, body) = request.into_parts();
+    if head.method == Method::POST && upload::is_upload(&head.uri) {
+        return upload::answer(app, name, &head, body).await;
+    }
     let body = match head.method {
         Method::GET | Method::HEAD => None,
         Method::POST => Some(read_body(&head.headers, body).await?),
@@ -84,6 +88,10 @@ async fn respond(
     };
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let mut request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
+    if request.upload.is_some() {
+        let words = "upload: stands in the query of a POST, whose body is the image";
+        return Err(JpipRefusal::new(StatusCode::BAD_REQUEST, words));
+    }
     let granted = app.transports().choose(&request.cnew).cloned();
     let new_channel = |target: &Arc<OpenTarget>, request: &jpip::Request| {
         let Some(transport) = &granted else { return Ok::<_, JpipRefusal>(None) };
@@ -98,6 +106,9 @@ async fn respond(
         }
         let name = target_name(&request, name)?;
         let target = app.serving().targets().find_or_known_as(&name, request.tid.as_deref()).await?;
+        if let Some(whole) = WholeImage::find(&request, &target, app.serving().indexes()).await? {
+            return whole_image::answer(app, &request, whole, how.is_head);
+        }
         let Some(channel) = new_channel(&target, &request)? else {
             return serve(app, peer, &request, &target, None, None, how).await;
         };
@@ -124,6 +135,12 @@ async fn respond(
         }
         _ => Arc::clone(channel.target()),
     };
+    // Whole images are not cut into messages, which is what goes over other transports.
+    if channel.line().is_none()
+        && let Some(whole) = WholeImage::find(&request, &target, app.serving().indexes()).await?
+    {
+        return whole_image::answer(app, &request, whole, how.is_head);
+    }
     if let Some(new) = new_channel(&target, &request)? {
         return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(&cid)), how).await;
     }
@@ -252,7 +269,8 @@ async fn serve(
     Ok(head_of(Body::new(body), fields, content_type, caching))
 }
 
-fn head_of(
+/// A response with these header fields.
+pub(super) fn head_of(
     body: Body,
     fields: Vec<(&'static str, String)>,
     content_type: HeaderValue,
@@ -312,7 +330,7 @@ fn stream_of(request: &jpip::Request) -> Result<StreamType, JpipRefusal> {
 }
 
 /// The name of the target: the field, or else the path; empty if neither names one.
-fn target_name(request: &jpip::Request, path: &str) -> Result<String, JpipRefusal> {
+pub(super) fn target_name(request: &jpip::Request, path: &str) -> Result<String, JpipRefusal> {
     if let Some(name) = &request.target {
         return Ok(name.clone());
     }
@@ -320,7 +338,8 @@ fn target_name(request: &jpip::Request, path: &str) -> Result<String, JpipRefusa
     name.map(std::borrow::Cow::into_owned).map_err(|_error| JpipRefusal::new(StatusCode::NOT_FOUND, "no such target"))
 }
 
-fn channel_refusal(refusal: Refusal) -> JpipRefusal {
+/// Why a channel was not found, opened or closed.
+pub(super) fn channel_refusal(refusal: Refusal) -> JpipRefusal {
     match refusal {
         Refusal::NoSuchChannel => JpipRefusal::no_such_channel(),
         other => JpipRefusal::later(other.to_string(), 10),

@@ -182,16 +182,26 @@ impl IndexCache {
         if let Some(codestream) = self.codestreams.get(&key) {
             return Ok(codestream);
         }
-        let stored = loop {
-            match open.index.codestream(ordinal, loaded) {
-                Ok(codestream) => break codestream,
-                Err(OpenError::NotLoaded(missing)) => self.load(open, &missing.ranges, loaded).await?,
-                Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
-            }
-        };
+        let stored = self.stored(open, ordinal, loaded).await?;
         let codestream = Arc::new(self.presented(open, stored).await?);
         self.codestreams.insert(key, Arc::clone(&codestream));
         Ok(codestream)
+    }
+
+    /// The codestream at position `ordinal` of the object, from 0, in the layout in which it is stored.
+    pub(crate) async fn stored(
+        &self,
+        open: &OpenObject,
+        ordinal: u32,
+        loaded: &mut SparseBytes,
+    ) -> Result<IndexedCodestream, IndexCacheError> {
+        loop {
+            match open.index.codestream(ordinal, loaded) {
+                Ok(codestream) => return Ok(codestream),
+                Err(OpenError::NotLoaded(missing)) => self.load(open, &missing.ranges, loaded).await?,
+                Err(OpenError::Unusable(reason)) => return Err(IndexCacheError::Unusable(reason)),
+            }
+        }
     }
 
     /// The codestream with small precincts where it has none and gains by them; else as it is stored.

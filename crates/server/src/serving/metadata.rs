@@ -19,7 +19,18 @@ const XML_BYTES: u64 = 16 << 20;
 
 /// The bins of so many frames that look like `image`.
 pub(super) fn for_frames(image: &Image, frames: u32) -> MetadataBins {
-    let mut bins = metadata::for_frames(&ImagePresentation {
+    let mut bins = metadata::for_frames(&presentation_of(image, frames));
+    bins.picture = Some((image.width, image.height));
+    bins
+}
+
+/// What stands before a codestream of `len` bytes in a file of its own that shows `image`.
+pub(super) fn before_codestream(image: &Image, len: u64) -> Vec<u8> {
+    metadata::before_codestream(&presentation_of(image, 1), len)
+}
+
+fn presentation_of(image: &Image, frames: u32) -> ImagePresentation {
+    ImagePresentation {
         width: image.width,
         height: image.height,
         components: image.components.clone(),
@@ -30,9 +41,7 @@ pub(super) fn for_frames(image: &Image, frames: u32) -> MetadataBins {
         },
         frames,
         htj2k: image.htj2k,
-    });
-    bins.picture = Some((image.width, image.height));
-    bins
+    }
 }
 
 /// The bins of a file of the JP2 family, whose image has this size, and the regions that its XML boxes and labels name.

@@ -270,7 +270,7 @@ impl From<StepError> for JpipRefusal {
     }
 }
 
-fn refusal(error: IndexCacheError) -> JpipRefusal {
+pub(super) fn refusal(error: IndexCacheError) -> JpipRefusal {
     match error {
         IndexCacheError::Storage(StorageError::Io(error)) | IndexCacheError::Read(error) => unread(&error),
         other => JpipRefusal::internal(&other),

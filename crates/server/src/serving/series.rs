@@ -104,12 +104,12 @@ impl Series {
         let mut members = Vec::new();
         let mut frames = 0u32;
         for index in self.served() {
+            let read = Presentation::from_json(&index.presentation);
+            let presentation = read.map_err(|error| JpipRefusal::internal(&error))?;
+            members.push(Member::new(index.key, frames, &presentation));
             if image.is_none() {
-                let read = Presentation::from_json(&index.presentation);
-                let presentation = read.map_err(|error| JpipRefusal::internal(&error))?;
                 image = presentation.image.filter(|_| presentation.form == Form::Frames);
             }
-            members.push(Member { object: index.key.object, index: index.key, first: frames });
             let too_many = || JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, "unsupported: too many frames");
             frames = frames.checked_add(index.codestreams).ok_or_else(too_many)?;
         }

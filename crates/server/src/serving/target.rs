@@ -23,7 +23,7 @@ use crate::{
     storage::Storage,
     worker::{
         Worker,
-        presentation::{Form, Presentation},
+        presentation::{Colour, Form, Presentation},
     },
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct OpenTarget {
     name: String,
     logical: Arc<LogicalTarget>,
     members: Vec<Member>,
+    /// Media type of the stored file, where the target is one.
+    file_type: Option<String>,
 }
 
 /// An object that frames of a target lie in.
@@ -48,6 +50,17 @@ pub(crate) struct Member {
     pub(crate) index: IndexKey,
     /// Position of its first codestream among those of the target.
     pub(crate) first: u32,
+    pub(crate) form: Form,
+    /// Colour of its first frame, for frames.
+    pub(crate) colour: Option<Colour>,
+}
+
+impl Member {
+    /// The object of this index, which is presented so.
+    pub(crate) fn new(index: IndexKey, first: u32, presentation: &Presentation) -> Self {
+        let colour = presentation.image.as_ref().map(|image| image.colour);
+        Self { object: index.object, index, first, form: presentation.form, colour }
+    }
 }
 
 impl OpenTarget {
@@ -57,7 +70,12 @@ impl OpenTarget {
 
     /// A target whose codestreams are those of its members, one member after the other.
     pub(crate) const fn new(name: String, logical: Arc<LogicalTarget>, members: Vec<Member>) -> Self {
-        Self { name, logical, members }
+        Self { name, logical, members, file_type: None }
+    }
+
+    /// The media type of the stored file; `None` where the target is not a file but frames.
+    pub(crate) fn file_type(&self) -> Option<&str> {
+        self.file_type.as_deref()
     }
 
     /// The objects, in the order of their codestreams; one, but for a series.
@@ -211,8 +229,9 @@ impl Targets {
             (Form::Frames, None) => return Err(JpipRefusal::internal(&"a presentation without its image")),
         };
         let logical = Arc::new(LogicalTarget { tid: self.layout.tid(&index.tid), codestreams, metadata });
-        let member = Member { object: row.object_key, index: index.key, first: 0 };
-        Ok(OpenTarget::new(row.target, logical, vec![member]))
+        let member = Member::new(index.key, 0, &presentation);
+        let file_type = (presentation.form != Form::Frames).then_some(row.media_type);
+        Ok(OpenTarget { file_type, ..OpenTarget::new(row.target, logical, vec![member]) })
     }
 
     /// The boxes of a stored file, whose image has this size.

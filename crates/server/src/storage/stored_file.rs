@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use codestream::ByteSource;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::file::{Hole, LocalFile};
 use super::remote::RemoteObject;
@@ -57,6 +58,22 @@ impl StoredFile {
         }
     }
 
+    /// The bytes of these ranges, one after the other, each piece read when it is asked for.
+    pub fn stream(self: Arc<Self>, ranges: Vec<Range<u64>>) -> BoxStream<'static, io::Result<Bytes>> {
+        let pieces = ranges.into_iter().flat_map(|range| {
+            let end = range.end;
+            range.step_by(PIECE).map(move |start| start..start.saturating_add(PIECE as u64).min(end))
+        });
+        let read = move |piece: Range<u64>| {
+            let file = Arc::clone(&self);
+            async move {
+                let read = file.read(vec![piece]).await?;
+                read.into_iter().next().ok_or_else(|| io::Error::other("a piece that was not read"))
+            }
+        };
+        stream::iter(pieces).then(read).boxed()
+    }
+
     /// As [`StoredFile::read`], on a thread that may wait.
     ///
     /// # Errors
@@ -99,3 +116,6 @@ impl ByteSource for StoredFile {
         }
     }
 }
+
+/// Bytes of a stream that are read at a time.
+const PIECE: usize = 256 * 1024;

@@ -125,6 +125,12 @@ impl Image {
         };
         Self { width, height, components, colour, htj2k: header.is_htj2k() }
     }
+
+    /// The image of a frame with this header in an object whose first frame has this colour; `None` for a codestream
+    /// that nothing says more of.
+    pub(crate) fn beside(header: &MainHeader, first: Option<Colour>) -> Self {
+        Self::of(header, (first == Some(Colour::Sycc)).then_some("YBR_FULL"))
+    }
 }
 
 #[cfg(test)]
