@@ -611,20 +611,23 @@ def view(binary, server, image, folder, transport):
     if components == 1:
         wanted = np.repeat(wanted, 3, axis=2)
     windows = [(0, 0, width // 2, height // 4), (0, 0, width, height)]
+    # For http-tcp it takes all between "//" and "/" for the name of a host, the port of HTTP with it: one that exists.
+    port = server.address.rsplit(":", 1)[1]
+    (folder / "hosts").write_text(f"127.0.0.1 localhost localhost:{port}\n")
     with Decoder(folder) as decoder:
         code, said, words = run(
-            "java", "-Djava.awt.headless=true", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JAR,
+            "java", "-Djava.awt.headless=true", f"-Djdk.net.hosts.file={folder}/hosts", "-XX:TieredStopAtLevel=1", "-cp", JAR,
             Path(__file__).resolve().parent / "ViewerDriver.java",
-            f"{server.base}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
+            f"http://localhost:{port}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
             f"{width // 4},{height // 4}", *(f"{width},{height},{x},{y},{w},{h}" for x, y, w, h in windows),
         )  # fmt: skip
     lines = said.decode(errors="replace").split("\n")
     if code != 0 or "Exception" in words.decode(errors="replace"):
-        return f"exit {code}, {lines}, {words[-1500:].decode(errors='replace')}"
+        return f"exit {code}, {lines}, {words[:2500].decode(errors='replace')}"
     channels = [re.match(r"channel (\S+) fsiz (\d+,\d+) roff (\d+,\d+) rsiz (\d+,\d+)$", line) for line in lines[:3]]
     if not all(channels) or len({c.group(1) for c in channels}) != 1 or channels[0].group(1) == "null":
         return f"not one channel: {lines[:3]}"
-    if transport == "http-tcp" and f"transport: http-tcp" not in words.decode(errors="replace"):
+    if transport == "http-tcp" and "transport: http-tcp" not in words.decode(errors="replace"):
         return f"no http-tcp: {words[:1500]!r}"
     if picture(folder / "0.rgb").shape[:2] != tuple(int(v) for v in channels[0].group(4).split(","))[::-1]:
         return "the thumbnail has another size than JPIP-rsiz says"
