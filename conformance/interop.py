@@ -39,8 +39,8 @@ STRICT = os.environ.get("CI") == "true"
 PATIENCE = 30
 
 # One tile and many (b1, f1), tile-parts by resolution (issue208) and interleaved (small_world), POC (e1), PPM (g1, p1_03),
-# SOP and EPH (p1_07), grey and colour, sub-sampled components, several orders and layers, 8 to 16 bits. Not p0_13: opj_jpip_transcode aborts on its 257 components; nor HT codestreams, which OpenJPIP is
-# older than.
+# SOP and EPH (p1_07), grey and colour, sub-sampled components, several orders and layers, 8 to 16 bits.
+# Not p0_13: opj_jpip_transcode aborts on its 257 components; nor HT codestreams, which OpenJPIP is older than.
 REAL = [
     "opj/conformance/a1_mono.j2c",
     "opj/conformance/b1_mono.j2c",
@@ -598,6 +598,16 @@ def picture(path):
     return np.frombuffer(data, np.uint8, offset=8).reshape(height, width, 4)[:, :, 1:]
 
 
+def driver(folder):
+    """ViewerDriver, translated once."""
+    if not (folder / "ViewerDriver.class").exists():
+        source = Path(__file__).resolve().parent / "ViewerDriver.java"
+        code, _, words = run("javac", "-cp", JAR, "-d", folder, source)
+        if code != 0:
+            raise RuntimeError(f"javac: {words.decode(errors='replace')}")
+    return folder
+
+
 def view(binary, server, image, folder, transport):
     """A session of the viewer: a thumbnail, a region, the whole image, and the regions of interest.
 
@@ -616,8 +626,8 @@ def view(binary, server, image, folder, transport):
     (folder / "hosts").write_text(f"127.0.0.1 localhost localhost:{port}\n")
     with Decoder(folder) as decoder:
         code, said, words = run(
-            "java", "-Djava.awt.headless=true", f"-Djdk.net.hosts.file={folder}/hosts", "-XX:TieredStopAtLevel=1", "-cp", JAR,
-            Path(__file__).resolve().parent / "ViewerDriver.java",
+            "java", "-Djava.awt.headless=true", f"-Djdk.net.hosts.file={folder}/hosts", "-XX:TieredStopAtLevel=1",
+            "-cp", f"{JAR}:{driver(folder.parent)}", "ViewerDriver",
             f"http://localhost:{port}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
             f"{width // 4},{height // 4}", *(f"{width},{height},{x},{y},{w},{h}" for x, y, w, h in windows),
         )  # fmt: skip
