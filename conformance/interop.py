@@ -6,7 +6,8 @@
 - `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
 - `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
   and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
-- OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp.
+- OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp;
+  regions that `opj_jpip_addxml` wrote can be asked for by name.
 
 What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
 """
@@ -650,8 +651,30 @@ def view(binary, server, image, folder, transport):
     return None if XML in (folder / "document.xml").read_text() else "another XML document"
 
 
+def add_by_openjpip(server, image, folder):
+    """A file into which opj_jpip_addxml wrote the regions: they can be asked for by name, and the document comes out."""
+    (folder / "regions.xml").write_text(XML)
+    path = folder / f"addxml-{image.path.name}"
+    shutil.copy(image.path, path)
+    code, _, words = run("opj_jpip_addxml", path, folder / "regions.xml")
+    if code != 0 or path.stat().st_size != image.path.stat().st_size + 8 + len(XML):
+        raise RuntimeError(f"opj_jpip_addxml: exit {code}, {words!r}")
+    image = Image(path, path.name)
+    imported(server, image)
+    status, headers, _ = server.request("GET", f"/jpip?target={image.target}&roi=island&type=jpp-stream")
+    if status != 200 or not (headers["JPIP-roi"] or "").startswith("roi=island;"):
+        return f"JPIP answered {status} and JPIP-roi: {headers['JPIP-roi']}"
+    if (headers["JPIP-roff"], headers["JPIP-rsiz"]) != ("700,100", "200,150"):
+        return f"the region is at {headers['JPIP-roff']}, {headers['JPIP-rsiz']}"
+    _, _, body = server.request("GET", f"/jpip?target={image.target}&metareq=[xml_]!!&type=jpp-stream")
+    found = [bytes(b.data) for (klass, _, number), b in jpp.bins(jpp.messages(body)[0]).items() if klass == 8 and number]
+    return None if found == [XML.encode()] else f"the metadata-bins are {found}"
+
+
 def check_viewer(tally, binary, server, images, folder):
     for image in images:
+        name = f"opj_jpip_addxml {image.path.name}"
+        tally.check(name, add_by_openjpip, server, image, folder, needs=("opj_jpip_addxml", image.path))
         for transport in ("http", "http-tcp"):
             own = folder / f"viewer-{image.path.stem}-{transport}"
             own.mkdir()
