@@ -2,7 +2,8 @@
 
     interop.py --precinct BINARY [--only TEXT]
 
-- `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels.
+- `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels,
+  as the file is laid out and as virtual precincts lay it out anew.
 - `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
 - `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
   and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
@@ -62,6 +63,8 @@ REAL = [
     "opj/nonregression/small_world_non_consecutive_tilepart_tlm.jp2",
     "csjs/openjpeg/j2k/CT1-0decomp.j2k",
 ]
+# Large ones with one precinct a resolution level.
+RELAID = ["csjs/openjpeg/j2k/EE0E3825_1003good_dat.j2k", "opj/conformance/subsampling_1.jp2"]
 # Those of one or three components of 8 bits and one size, which opj_dec_server can show without loss.
 EIGHT_BITS = ["a1_mono.j2c", "b1_mono.j2c", "f1_mono.j2c", "g1_colr.j2c", "file1.jp2", "p0_04.j2k"]
 # Those whose packet headers stand apart from the bodies, which index tables of packets cannot say.
@@ -159,7 +162,8 @@ class Image:
 
 
 def made(folder):
-    """Images that are computed: in the layout that OpenJPIP's README recommends, and in one tile."""
+    """Images that are computed: in the layout that OpenJPIP's README recommends, and others; the last has one precinct
+    a resolution level."""
     y, x = np.mgrid[0:1100, 0:1500]
     noise = np.random.default_rng(4).integers(-6, 7, x.shape)
     grey = ((np.sin(x / 37) + np.cos(y / 23)) * 60 + 128 + noise).clip(0, 255).astype(np.uint8)
@@ -174,6 +178,7 @@ def made(folder):
         ("recommended-colour.jp2", "colour.ppm", recommended),
         ("one-tile.jp2", "colour.ppm", ["-p", "RPCL", "-c", "[128,128]", "-n", "4"]),
         ("tiles-lrcp.jp2", "colour.ppm", ["-t", "256,256", "-r", "8,2,1"]),
+        ("one-precinct.jp2", "grey.pgm", ["-r", "8,2,1"]),
     ]:
         if find("opj_compress"):
             code, _, words = run("opj_compress", "-i", folder / source, "-o", folder / name, *options)
@@ -278,6 +283,19 @@ def check_transcode(tally, server, images, folder):
         if image.is_jp2 and not (image.path.exists() and image.has_open_box):
             name = f"transcode {image.path.name} to JP2"
             tally.check(name, transcode_to_jp2, server, image, folder, needs=needs)
+
+
+def transcode_relaid(server, plain, image, folder):
+    """The same image as `server` presents it: with small precincts and tile-parts by resolution, which the file lacks."""
+    if whole(server, image, "jpt-stream") == whole(plain, image, "jpt-stream"):
+        return "presented as the file has it"
+    return transcode_to_j2k(server, image, folder)
+
+
+def check_virtual(tally, server, plain, images, folder):
+    for image in images:
+        needs = ("opj_jpip_transcode", image.path)
+        tally.check(f"transcode {image.path.name} re-laid", transcode_relaid, server, plain, image, folder, needs=needs)
 
 
 # -- opj_dec_server ------------------------------------------------------------------------------
@@ -682,6 +700,12 @@ def check_viewer(tally, binary, server, images, folder):
             tally.check(f"viewer {image.path.name} {transport}", view, binary, server, image, own, transport, needs=needs)
 
 
+def died(tally, server):
+    if not server.alive():
+        tally.failed += 1
+        print(f"FAILED: the server died: {server.last_words()}")
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--precinct", required=True)
@@ -700,9 +724,12 @@ def main():
         check_decoder(tally, server, computed + [i for i in real if i.path.name in EIGHT_BITS], folder)
         check_index(tally, binary, computed + [i for i in real if i.path.name not in PACKED], folder)
         check_viewer(tally, binary, server, computed[:3], folder)
-        if not server.alive():
-            tally.failed += 1
-            print(f"FAILED: the server died: {server.last_words()}")
+        # Servers present images with one precinct a resolution level in another layout, unless told not to.
+        with examine.Server(binary, "auto") as second:
+            relaid = [computed[-1], *(Image(SHARED / "real" / name) for name in RELAID)]
+            check_virtual(tally, second, server, relaid, folder)
+            died(tally, second)
+        died(tally, server)
     print(f"interop: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
     return 1 if tally.failed else 0
 
