@@ -27,8 +27,8 @@ BIGGEST = 1 << 26  # samples of one component that are decoded for comparison
 class Server:
     """`precinct serve` on a free port with a data directory of its own."""
 
-    def __init__(self, binary):
-        self.binary = str(binary)
+    def __init__(self, binary, layout="off"):
+        self.binary, self.layout = str(binary), layout
 
     def __enter__(self):
         return self._start()
@@ -44,7 +44,7 @@ class Server:
         self.log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [self.binary, "serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", str(self.folder / "data"),
-             "--virtual-precincts", "off"],
+             "--virtual-precincts", self.layout],
             stdout=subprocess.PIPE,
             stderr=self.log,
             stdin=subprocess.DEVNULL,

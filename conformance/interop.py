@@ -2,11 +2,13 @@
 
     interop.py --precinct BINARY [--only TEXT]
 
-- `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels.
+- `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels,
+  as the file is laid out and as virtual precincts lay it out anew.
 - `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
 - `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
   and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
-- OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp.
+- OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp;
+  regions that `opj_jpip_addxml` wrote can be asked for by name.
 
 What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
 """
@@ -39,8 +41,8 @@ STRICT = os.environ.get("CI") == "true"
 PATIENCE = 30
 
 # One tile and many (b1, f1), tile-parts by resolution (issue208) and interleaved (small_world), POC (e1), PPM (g1, p1_03),
-# SOP and EPH (p1_07), grey and colour, sub-sampled components, several orders and layers, 8 to 16 bits. Not p0_13: opj_jpip_transcode aborts on its 257 components; nor HT codestreams, which OpenJPIP is
-# older than.
+# SOP and EPH (p1_07), grey and colour, sub-sampled components, several orders and layers, 8 to 16 bits.
+# Not p0_13: opj_jpip_transcode aborts on its 257 components; nor HT codestreams, which OpenJPIP is older than.
 REAL = [
     "opj/conformance/a1_mono.j2c",
     "opj/conformance/b1_mono.j2c",
@@ -61,6 +63,8 @@ REAL = [
     "opj/nonregression/small_world_non_consecutive_tilepart_tlm.jp2",
     "csjs/openjpeg/j2k/CT1-0decomp.j2k",
 ]
+# Large ones with one precinct a resolution level.
+RELAID = ["csjs/openjpeg/j2k/EE0E3825_1003good_dat.j2k", "opj/conformance/subsampling_1.jp2"]
 # Those of one or three components of 8 bits and one size, which opj_dec_server can show without loss.
 EIGHT_BITS = ["a1_mono.j2c", "b1_mono.j2c", "f1_mono.j2c", "g1_colr.j2c", "file1.jp2", "p0_04.j2k"]
 # Those whose packet headers stand apart from the bodies, which index tables of packets cannot say.
@@ -158,7 +162,8 @@ class Image:
 
 
 def made(folder):
-    """Images that are computed: in the layout that OpenJPIP's README recommends, and in one tile."""
+    """Images that are computed: in the layout that OpenJPIP's README recommends, and others; the last has one precinct
+    a resolution level."""
     y, x = np.mgrid[0:1100, 0:1500]
     noise = np.random.default_rng(4).integers(-6, 7, x.shape)
     grey = ((np.sin(x / 37) + np.cos(y / 23)) * 60 + 128 + noise).clip(0, 255).astype(np.uint8)
@@ -173,6 +178,7 @@ def made(folder):
         ("recommended-colour.jp2", "colour.ppm", recommended),
         ("one-tile.jp2", "colour.ppm", ["-p", "RPCL", "-c", "[128,128]", "-n", "4"]),
         ("tiles-lrcp.jp2", "colour.ppm", ["-t", "256,256", "-r", "8,2,1"]),
+        ("one-precinct.jp2", "grey.pgm", ["-r", "8,2,1"]),
     ]:
         if find("opj_compress"):
             code, _, words = run("opj_compress", "-i", folder / source, "-o", folder / name, *options)
@@ -277,6 +283,19 @@ def check_transcode(tally, server, images, folder):
         if image.is_jp2 and not (image.path.exists() and image.has_open_box):
             name = f"transcode {image.path.name} to JP2"
             tally.check(name, transcode_to_jp2, server, image, folder, needs=needs)
+
+
+def transcode_relaid(server, plain, image, folder):
+    """The same image as `server` presents it: with small precincts and tile-parts by resolution, which the file lacks."""
+    if whole(server, image, "jpt-stream") == whole(plain, image, "jpt-stream"):
+        return "presented as the file has it"
+    return transcode_to_j2k(server, image, folder)
+
+
+def check_virtual(tally, server, plain, images, folder):
+    for image in images:
+        needs = ("opj_jpip_transcode", image.path)
+        tally.check(f"transcode {image.path.name} re-laid", transcode_relaid, server, plain, image, folder, needs=needs)
 
 
 # -- opj_dec_server ------------------------------------------------------------------------------
@@ -598,6 +617,16 @@ def picture(path):
     return np.frombuffer(data, np.uint8, offset=8).reshape(height, width, 4)[:, :, 1:]
 
 
+def driver(folder):
+    """ViewerDriver, translated once."""
+    if not (folder / "ViewerDriver.class").exists():
+        source = Path(__file__).resolve().parent / "ViewerDriver.java"
+        code, _, words = run("javac", "-cp", JAR, "-d", folder, source)
+        if code != 0:
+            raise RuntimeError(f"javac: {words.decode(errors='replace')}")
+    return folder
+
+
 def view(binary, server, image, folder, transport):
     """A session of the viewer: a thumbnail, a region, the whole image, and the regions of interest.
 
@@ -611,20 +640,23 @@ def view(binary, server, image, folder, transport):
     if components == 1:
         wanted = np.repeat(wanted, 3, axis=2)
     windows = [(0, 0, width // 2, height // 4), (0, 0, width, height)]
+    # For http-tcp it takes all between "//" and "/" for the name of a host, the port of HTTP with it: one that exists.
+    port = server.address.rsplit(":", 1)[1]
+    (folder / "hosts").write_text(f"127.0.0.1 localhost localhost:{port}\n")
     with Decoder(folder) as decoder:
         code, said, words = run(
-            "java", "-Djava.awt.headless=true", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JAR,
-            Path(__file__).resolve().parent / "ViewerDriver.java",
-            f"{server.base}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
+            "java", "-Djava.awt.headless=true", f"-Djdk.net.hosts.file={folder}/hosts", "-XX:TieredStopAtLevel=1",
+            "-cp", f"{JAR}:{driver(folder.parent)}", "ViewerDriver",
+            f"http://localhost:{port}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
             f"{width // 4},{height // 4}", *(f"{width},{height},{x},{y},{w},{h}" for x, y, w, h in windows),
         )  # fmt: skip
     lines = said.decode(errors="replace").split("\n")
     if code != 0 or "Exception" in words.decode(errors="replace"):
-        return f"exit {code}, {lines}, {words[-1500:].decode(errors='replace')}"
+        return f"exit {code}, {lines}, {words[:2500].decode(errors='replace')}"
     channels = [re.match(r"channel (\S+) fsiz (\d+,\d+) roff (\d+,\d+) rsiz (\d+,\d+)$", line) for line in lines[:3]]
     if not all(channels) or len({c.group(1) for c in channels}) != 1 or channels[0].group(1) == "null":
         return f"not one channel: {lines[:3]}"
-    if transport == "http-tcp" and f"transport: http-tcp" not in words.decode(errors="replace"):
+    if transport == "http-tcp" and "transport: http-tcp" not in words.decode(errors="replace"):
         return f"no http-tcp: {words[:1500]!r}"
     if picture(folder / "0.rgb").shape[:2] != tuple(int(v) for v in channels[0].group(4).split(","))[::-1]:
         return "the thumbnail has another size than JPIP-rsiz says"
@@ -637,13 +669,41 @@ def view(binary, server, image, folder, transport):
     return None if XML in (folder / "document.xml").read_text() else "another XML document"
 
 
+def add_by_openjpip(server, image, folder):
+    """A file into which opj_jpip_addxml wrote the regions: they can be asked for by name, and the document comes out."""
+    (folder / "regions.xml").write_text(XML)
+    path = folder / f"addxml-{image.path.name}"
+    shutil.copy(image.path, path)
+    code, _, words = run("opj_jpip_addxml", path, folder / "regions.xml")
+    if code != 0 or path.stat().st_size != image.path.stat().st_size + 8 + len(XML):
+        raise RuntimeError(f"opj_jpip_addxml: exit {code}, {words!r}")
+    image = Image(path, path.name)
+    imported(server, image)
+    status, headers, _ = server.request("GET", f"/jpip?target={image.target}&roi=island&type=jpp-stream")
+    if status != 200 or not (headers["JPIP-roi"] or "").startswith("roi=island;"):
+        return f"JPIP answered {status} and JPIP-roi: {headers['JPIP-roi']}"
+    if (headers["JPIP-roff"], headers["JPIP-rsiz"]) != ("700,100", "200,150"):
+        return f"the region is at {headers['JPIP-roff']}, {headers['JPIP-rsiz']}"
+    _, _, body = server.request("GET", f"/jpip?target={image.target}&metareq=[xml_]!!&type=jpp-stream")
+    found = [bytes(b.data) for (klass, _, number), b in jpp.bins(jpp.messages(body)[0]).items() if klass == 8 and number]
+    return None if found == [XML.encode()] else f"the metadata-bins are {found}"
+
+
 def check_viewer(tally, binary, server, images, folder):
     for image in images:
+        name = f"opj_jpip_addxml {image.path.name}"
+        tally.check(name, add_by_openjpip, server, image, folder, needs=("opj_jpip_addxml", image.path))
         for transport in ("http", "http-tcp"):
             own = folder / f"viewer-{image.path.stem}-{transport}"
             own.mkdir()
             needs = ("opj_dec_server", "java", "javac", JAR, image.path)
             tally.check(f"viewer {image.path.name} {transport}", view, binary, server, image, own, transport, needs=needs)
+
+
+def died(tally, server):
+    if not server.alive():
+        tally.failed += 1
+        print(f"FAILED: the server died: {server.last_words()}")
 
 
 def main():
@@ -664,9 +724,12 @@ def main():
         check_decoder(tally, server, computed + [i for i in real if i.path.name in EIGHT_BITS], folder)
         check_index(tally, binary, computed + [i for i in real if i.path.name not in PACKED], folder)
         check_viewer(tally, binary, server, computed[:3], folder)
-        if not server.alive():
-            tally.failed += 1
-            print(f"FAILED: the server died: {server.last_words()}")
+        # Servers present images with one precinct a resolution level in another layout, unless told not to.
+        with examine.Server(binary, "auto") as second:
+            relaid = [computed[-1], *(Image(SHARED / "real" / name) for name in RELAID)]
+            check_virtual(tally, second, server, relaid, folder)
+            died(tally, second)
+        died(tally, server)
     print(f"interop: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
     return 1 if tally.failed else 0
 
