@@ -4,7 +4,8 @@
   bench/run.py [--only index,big,cold,tiny,load,core,peer,idle,store,jpip] [--keep DIR]
 
 Needs release builds of `precinct` and of the example `static_floor`, the images of ../shared/tools/make_images.sh (made on first
-use), wrk, and for the peer OpenJPIP (Debian libopenjpip-server, spawn-fcgi, nginx-light). Nothing here is a test: it only prints.
+use), wrk, for the peer OpenJPIP (Debian libopenjpip-server, spawn-fcgi, nginx-light), and for the slow link of `jpip` root and
+/dev/net/tun. Nothing here is a test: it only prints.
 """
 import argparse
 import json
