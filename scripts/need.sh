@@ -8,7 +8,7 @@ purpose=${1:?usage: scripts/need.sh build|test|bench}
 
 # program, Debian package that brings it
 wanted_build=("cc gcc" "make make")
-wanted_test=("python3 python3" "opj_compress libopenjp2-tools" "opj_decompress libopenjp2-tools" "ojph_compress openjph-tools" "ojph_expand openjph-tools" "storescu dcmtk")
+wanted_test=("python3 python3" "opj_compress libopenjp2-tools" "opj_decompress libopenjp2-tools" "ojph_compress openjph-tools" "ojph_expand openjph-tools" "storescu dcmtk" "curl curl")
 wanted_bench=("wrk wrk" "opj_server libopenjpip-server" "spawn-fcgi spawn-fcgi" "nginx nginx-light")
 
 wanted=("${wanted_build[@]}")
