@@ -13,10 +13,14 @@ mod crash;
 mod databases;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
+#[path = "black_box/frames.rs"]
+mod frames;
 #[path = "black_box/hostile_files.rs"]
 mod hostile_files;
 #[path = "black_box/house.rs"]
 mod house;
+#[path = "black_box/http2.rs"]
+mod http2;
 #[path = "black_box/http_faults.rs"]
 mod http_faults;
 #[path = "black_box/jpt.rs"]

@@ -103,6 +103,17 @@ fn c_3_3_the_first_transport_that_is_offered_and_there_is_granted() {
 }
 
 #[test]
+fn d_2_the_transports_and_their_fields_are_named_as_handled() {
+    let house = House::with_files(&[("a.j2k", pictures::tiny())]);
+    let answer = house.get("/jpip?target=a.j2k&handled");
+    let handled = answer.header("JPIP-handled").unwrap();
+    assert!(handled.contains(",cnew=http,http-tcp,http-udp,"), "{handled}");
+    for field in ["sendto", "abandon", "barrier"] {
+        assert!(handled.split(',').any(|named| named == field), "{field} in {handled}");
+    }
+}
+
+#[test]
 fn g_as_openjpips_viewer_does_it() {
     let house = House::with_files(&[("a.j2k", pictures::precincts())]);
     let plain = house.jpip("target=a.j2k&fsiz=64,64");

@@ -1,4 +1,4 @@
-//! HTTP/1.1: what every request passes through before and after its handler.
+//! HTTP/1.1 and HTTP/2: what every request passes through before and after its handler.
 //!
 //! `/jpip` goes straight to its handler; everything else through an axum router. A handler that panics costs its
 //! own request a 500 and nothing else.
@@ -26,10 +26,12 @@ mod connection;
 pub(crate) mod delivery;
 pub(crate) mod error;
 mod header_case;
+mod http2;
 mod import_api;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
+mod opening;
 mod page;
 mod query;
 mod request_head;

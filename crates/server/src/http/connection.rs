@@ -13,8 +13,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use bytes::{Buf as _, BytesMut};
+
 use super::{
     delivery::Peer,
+    opening::Opening,
     request_head::{HeadTracker, Position},
 };
 
@@ -47,6 +50,8 @@ pub(crate) struct Stream<S> {
     inner: S,
     peer: Arc<Peer>,
     tracker: HeadTracker,
+    /// What was read before the protocol was known.
+    first: BytesMut,
     /// Rewritten bytes that did not fit the buffer they were read into.
     surplus: Vec<u8>,
     surplus_at: usize,
@@ -68,6 +73,7 @@ impl<S> Stream<S> {
             inner,
             peer,
             tracker: HeadTracker::new(),
+            first: BytesMut::new(),
             surplus: Vec::new(),
             surplus_at: 0,
             patience,
@@ -79,6 +85,14 @@ impl<S> Stream<S> {
             unflushed: false,
             lingers_until: None,
         }
+    }
+
+    /// The same connection, of which this was read before.
+    pub(super) fn after(mut self, opening: Opening) -> Self {
+        self.idle_since = opening.since;
+        self.head_since = Some(opening.since);
+        self.first = opening.bytes;
+        self
     }
 
     /// The next moment at which something will have taken too long.
@@ -159,6 +173,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
+        if !this.first.is_empty() {
+            let now = this.first.len().min(buf.remaining());
+            buf.put_slice(this.first.get(..now).unwrap_or_default());
+            this.first.advance(now);
+            this.observe(buf, before);
+            return Poll::Ready(Ok(()));
+        }
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 if buf.filled().len() > before {
@@ -289,7 +310,8 @@ impl<S> Drop for Stream<S> {
 
 const LINGER: Duration = Duration::from_secs(2);
 
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// What a peer is told whose request head does not come to its end.
+pub(super) const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 #[cfg(test)]
 mod tests {

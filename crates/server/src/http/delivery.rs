@@ -3,13 +3,14 @@
 //! A response body that hands out its last bytes registers a ticket with its connection. hyper calls
 //! `poll_flush` of the stream below it only when its own buffer is empty, so the first flush after the ticket
 //! was registered means that every byte of the response has been written. A connection that breaks drops
-//! its tickets unredeemed, and the cache model never knew of the bytes.
+//! its tickets unredeemed, and the cache model never knew of the bytes. `http2::stream` says how the same holds for
+//! one stream of many.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -31,7 +32,8 @@ pub(crate) struct Peer {
     has_tickets: AtomicBool,
     ambiguous: AtomicBool,
     last_request: AtomicBool,
-    busy: AtomicBool,
+    /// Requests that are worked on.
+    busy: AtomicUsize,
     overtaken: AtomicBool,
     /// The task that writes to the stream, while that is blocked.
     writer: AtomicWaker,
@@ -52,7 +54,7 @@ impl Peer {
             has_tickets: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             last_request: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
             overtaken: AtomicBool::new(false),
             writer: AtomicWaker::new(),
         }
@@ -74,19 +76,35 @@ impl Peer {
     }
 
     /// A handler works on a request of this connection, from now until the guard is dropped.
-    pub(crate) fn work(&self) -> Working<'_> {
-        self.busy.store(true, Ordering::Relaxed);
-        Working(self)
+    pub(crate) fn work(self: &Arc<Self>) -> Working {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Working(Arc::clone(self))
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
+        self.busy.load(Ordering::Relaxed) > 0
     }
 
     /// Redeems `ticket` when everything handed to hyper so far has been written.
     pub(crate) fn on_delivery(&self, ticket: Box<dyn Delivery>) {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
         self.has_tickets.store(true, Ordering::Release);
+    }
+
+    /// Whether tickets wait for the next flush.
+    pub(crate) fn has_tickets(&self) -> bool {
+        self.has_tickets.load(Ordering::Acquire)
+    }
+
+    /// The tickets of this peer, one stream of a connection, are redeemed when what `connection` holds is written.
+    pub(crate) fn pass_tickets_to(&self, connection: &Self) {
+        if !self.has_tickets.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let tickets = std::mem::take(&mut *self.tickets.lock().unwrap_or_else(PoisonError::into_inner));
+        for ticket in tickets {
+            connection.on_delivery(ticket);
+        }
     }
 
     /// The stream was flushed: redeems every ticket.
@@ -126,6 +144,11 @@ impl Peer {
         self.writer.register(waker);
     }
 
+    /// Wakes the task that [`Peer::wake_if_overtaken`] named.
+    pub(crate) fn wake_writer(&self) {
+        self.writer.wake();
+    }
+
     /// A request head framed its body in two ways.
     pub(crate) fn set_ambiguous(&self) {
         self.ambiguous.store(true, Ordering::Relaxed);
@@ -146,10 +169,10 @@ impl Peer {
 }
 
 /// While it lives, its connection is not idle.
-pub(crate) struct Working<'a>(&'a Peer);
+pub(crate) struct Working(Arc<Peer>);
 
-impl Drop for Working<'_> {
+impl Drop for Working {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -16,6 +16,8 @@ use super::{
     Service,
     connection::{Patience, Stream},
     delivery::Peer,
+    http2,
+    opening::Opening,
 };
 use crate::{listening::accept, telemetry::Counted};
 
@@ -65,7 +67,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, drain: C
 
 /// Serves one connection to its end.
 async fn converse(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     address: SocketAddr,
     service: Arc<Service>,
     place: OwnedSemaphorePermit,
@@ -77,7 +79,26 @@ async fn converse(
     }
     let counted = Counted::new(&service.metrics().connections);
     let peer = Arc::new(Peer::new(address, local));
-    let stream = Stream::new(tcp, Arc::clone(&peer), Patience::default());
+    let Some(opening) = Opening::of(&mut tcp, Patience::default(), &drain).await else { return };
+    let ended = if opening.is_http2() {
+        http2::converse(tcp, opening, peer, service, drain).await
+    } else {
+        converse_http1(tcp, opening, peer, service, drain).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+    drop((counted, place));
+}
+
+async fn converse_http1(
+    tcp: TcpStream,
+    opening: Opening,
+    peer: Arc<Peer>,
+    service: Arc<Service>,
+    drain: CancellationToken,
+) -> hyper::Result<()> {
+    let stream = Stream::new(tcp, Arc::clone(&peer), Patience::default()).after(opening);
     let handler = service_fn(move |request: Request<Incoming>| {
         let service = Arc::clone(&service);
         let peer = Arc::clone(&peer);
@@ -95,17 +116,13 @@ async fn converse(
         .timer(TokioTimer::new());
     let connection = builder.serve_connection(TokioIo::new(stream), handler);
     tokio::pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
     }
-    drop((counted, place));
 }
 
 /// Says 503 to a connection that has no place, without waiting for anything.
