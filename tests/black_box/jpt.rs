@@ -113,7 +113,7 @@ fn first_codestream(file: &[u8]) -> Vec<u8> {
 }
 
 /// Fetches a target as a JPT-stream, whole and at half its size, and compares the pictures with the original's.
-fn compare_pictures(house: &House, name: &str, file: &[u8], options: &[&str]) {
+pub(crate) fn compare_pictures(house: &House, name: &str, file: &[u8], options: &[&str]) {
     let original = first_codestream(file);
     let said = house.import(name, file);
     let url = format!("{}/jpip?target={}", house.url(), said["target"].as_str().unwrap());

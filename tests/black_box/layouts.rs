@@ -4,6 +4,8 @@ use openjpeg::{EncodeParameters, Image, encode};
 use tempfile::TempDir;
 
 use crate::house::{House, run};
+use crate::jpt::compare_pictures;
+use crate::stream::{Cache, MAIN_HEADER, Response, TILE};
 
 /// 1.4 Mpixel in one precinct a resolution level.
 fn large() -> Vec<u8> {
@@ -42,4 +44,44 @@ fn a_window_is_cheap_by_default_and_the_stored_layout_is_there_when_asked_for() 
     assert!(bodies[0] * 4 < bodies[1], "{bodies:?}");
     assert_ne!(tids[0], tids[1]);
     assert!(pictures[0] == pictures[1] && !pictures[0].is_empty());
+}
+
+/// What the tile data-bin of a single tile holds: the resolution numbers and lengths of its tile-parts, and how many
+/// are announced.
+fn tile_parts(mut bytes: &[u8]) -> Vec<(u8, usize, u8)> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        assert_eq!(bytes[..6], [0xff, 0x90, 0, 10, 0, 0], "SOT of tile 0");
+        let len = u32::from_be_bytes(bytes[6..10].try_into().unwrap()) as usize;
+        parts.push((bytes[10], len, bytes[11]));
+        bytes = &bytes[len..];
+    }
+    parts
+}
+
+#[test]
+fn a_virtual_target_comes_as_tile_parts_by_resolution_levels() {
+    let original = large();
+    let house = House::with_files(&[("a.j2k", original.clone())]);
+    let ask = |size: &str| house.jpip(&format!("target=a.j2k&type=jpt-stream&fsiz={size}"));
+    let (half, whole) = (ask("650,550"), ask("1300,1100"));
+    let tile = |response: &Response| Cache::of(response).bins[&(TILE, 0, 0)].clone();
+    let (half_tile, is_complete) = tile(&half);
+    let (whole_tile, whole_is_complete) = tile(&whole);
+    assert!(!is_complete && whole_is_complete);
+    assert!(whole_tile.starts_with(&half_tile) && half_tile.len() * 2 < whole_tile.len());
+    let parts = tile_parts(&whole_tile);
+    assert_eq!(parts.iter().map(|part| part.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert!(parts.iter().all(|part| [0, 6].contains(&part.2)), "{parts:?}");
+    assert_eq!(tile_parts(&half_tile), parts[..5], "all but the highest resolution level");
+    assert_eq!((half.end, whole.end), (2, 1));
+    // The main header is that of the layout that the tile-parts are in: RPCL, and as in the JPP-stream.
+    let header = |response: &Response| Cache::of(response).bins[&(MAIN_HEADER, 0, 0)].0.clone();
+    let main = header(&whole);
+    let cod = main.windows(2).position(|two| two == [0xff, 0x52]).unwrap();
+    assert_eq!((main[cod + 4] & 1, main[cod + 5]), (1, 2), "precincts are told, and RPCL");
+    assert_eq!(main, header(&house.jpip("target=a.j2k&fsiz=1300,1100")));
+    // And the pictures are those of the file.
+    compare_pictures(&house, "a.j2k", &original, &[]);
+    compare_pictures(&house, "a.j2k", &original, &["--session"]);
 }

@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use codestream::markers::ProgressionOrder;
+use codestream::relayout::presented::{VIRTUAL_LAYOUT, virtual_layout};
 use codestream::relayout::{Precincts, RopeSource, TileParts};
 use codestream::{
     ByteSource, CodestreamIndex, FrameExtents, FrameSource, Indexed, Layout, Limits, Relaid, Span, index_codestream,
@@ -21,6 +22,7 @@ use codestream::{
 use found::{contiguous, dicom_frame, testdata};
 use openjpeg::{DecodeParameters, EncodeParameters, Image, Progression, decode, encode};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 #[path = "found/frames.rs"]
 mod found;
@@ -184,6 +186,35 @@ fn a_virtual_layout_reads_like_the_codestream_it_stands_for() {
     assert!(packets(&source, &found.index) == packets(&source, &relaid.index));
     // New headers are few: most bytes are where they were.
     assert!(relaid.bytes.inline_len() * 20 < relaid.bytes.len(), "{}", relaid.bytes.inline_len());
+}
+
+/// Bytes that have been served under an identifier stay what they are: whoever changes a byte of them gives the layout
+/// another name, [`VIRTUAL_LAYOUT`], and writes the new hashes here.
+#[test]
+fn a_named_virtual_layout_is_the_same_to_the_last_byte() {
+    let Some(root) = testdata() else { return };
+    for (name, file, expected) in [
+        (
+            "virtual precincts 1",
+            "real/enet4/WG04/J2KR/RG3_J2KR",
+            "eb13cf3230bacbbe5e3c21dddd02a454ca5e53f9afdfa7f3e7254c830a4b7382",
+        ),
+        (
+            "virtual precincts 1",
+            "real/csjs/openjphjs/j2c/RG3.j2c",
+            "1de83171dfc155d7327650a41506236c22d9090ff67a75bdb5a1b97e04ad179e",
+        ),
+    ] {
+        let bytes = std::fs::read(root.join(file)).unwrap();
+        let extents = contiguous(&bytes).filter(|_| bytes.starts_with(&[0xFF])).or_else(|| dicom_frame(&bytes, 1));
+        let extents = FrameExtents::new(extents.unwrap(), bytes.len() as u64).unwrap();
+        let frame = FrameSource::new(&bytes, &extents);
+        let relaid = virtual_layout(&frame, &Limits::default()).unwrap().unwrap();
+        let mut presented = Vec::new();
+        relaid.bytes.write_to(&frame, &mut presented).unwrap();
+        let hash: String = Sha256::digest(&presented).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((VIRTUAL_LAYOUT, hash.as_str()), (name, expected), "{file}: see above");
+    }
 }
 
 #[test]

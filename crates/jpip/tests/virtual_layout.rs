@@ -3,6 +3,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "helpers of tests may panic; clippy sees only the test functions themselves as tests"
 )]
 
@@ -11,10 +13,15 @@ use std::sync::Arc;
 
 use codestream::annex_i::{FileIndex, IndexWriter, IndexedCodestream, Place};
 use codestream::relayout::presented::virtual_layout;
-use codestream::{Extent, FrameExtents, FrameSource, Limits as CodestreamLimits, SparseBytes, index_codestream};
+use codestream::{
+    ByteSource as _, Extent, FrameExtents, FrameSource, Limits as CodestreamLimits, SparseBytes, index_codestream,
+};
 use jpip::client::{DataBinStore, MessageReader, ReassembleOptions, StoreLimits, reassemble};
 use jpip::{CacheModel, CodestreamId, CodestreamSet, Limits, LogicalTarget, Piece, Request, ResponsePlan, metadata};
 use openjpeg::{DecodeParameters, EncodeParameters, Image, Progression, Rect, decode, encode};
+
+#[path = "../../codestream/tests/found/frames.rs"]
+mod found;
 
 /// A stored object, and where its only codestream lies in it.
 struct Stored {
@@ -50,7 +57,14 @@ impl Stored {
     }
 
     /// The answer to a request, and in how many runs of the object its body lies once neighbours are joined.
-    fn answer(&self, query: &str, (codestream, index): (IndexedCodestream, SparseBytes)) -> (Vec<u8>, usize) {
+    fn answer(&self, query: &str, opened: (IndexedCodestream, SparseBytes)) -> (Vec<u8>, usize) {
+        let (body, batches) = self.batches(query, opened);
+        (body, runs(batches.concat(), 0))
+    }
+
+    /// The answer to a request, and where the object is read for each batch of it that the server plans at a time.
+    fn batches(&self, query: &str, opened: (IndexedCodestream, SparseBytes)) -> (Vec<u8>, Vec<Vec<Extent>>) {
+        let (codestream, index) = opened;
         let codestreams = CodestreamSet::File(1);
         let target = LogicalTarget { tid: "t".into(), codestreams, metadata: metadata::raw_codestream() };
         let target = Arc::new(target);
@@ -62,10 +76,11 @@ impl Stored {
         for id in plan.codestreams().to_vec() {
             plan.open(id, Arc::clone(&codestream));
         }
-        let (mut body, mut extents) = (Vec::new(), Vec::new());
+        let (mut body, mut batches) = (Vec::new(), Vec::new());
         loop {
+            let mut extents = Vec::new();
             assert!(plan.poll_needs(&index).unwrap().is_empty(), "all of the index is there");
-            let batch = plan.next(&model, &index, 1 << 16).unwrap();
+            let batch = plan.next(&model, &index, BATCH).unwrap();
             for piece in &batch.pieces {
                 match piece {
                     Piece::Inline(range) => body.extend(&batch.inline[range.start as usize..range.end as usize]),
@@ -83,15 +98,25 @@ impl Stored {
                     Piece::Object(_) => unreachable!("a raw codestream has no boxes"),
                 }
             }
+            batches.push(extents);
             if batch.end.is_some() {
                 break;
             }
         }
-        extents.sort();
-        let runs = 1 + extents.windows(2).filter(|pair| pair[0].end() != pair[1].offset).count();
-        (body, runs)
+        (body, batches)
     }
 }
+
+/// Reads that bring these extents when neighbours are joined across gaps of up to so many bytes.
+fn runs(mut extents: Vec<Extent>, gap: u64) -> usize {
+    extents.sort();
+    let apart = |pair: &&[Extent]| pair[0].end() + gap < pair[1].offset;
+    usize::from(!extents.is_empty()) + extents.windows(2).filter(apart).count()
+}
+
+/// What the server plans and reads at a time, and the gaps that it reads through.
+const BATCH: usize = 96 * 1024;
+const GAP: u64 = 4096;
 
 fn picture(width: u32, height: u32) -> Image {
     let mut noise = 7u32;
@@ -157,4 +182,68 @@ fn codestreams_that_gain_nothing_keep_their_layout() {
     cinema[6..8].copy_from_slice(&[0, 3]);
     assert!(!presented(cinema));
     assert!(!presented(b"no codestream".to_vec()));
+}
+
+/// The answer for 1024 × 1024 samples in the middle, presented virtually, and its reads: when all of it is read at
+/// once, and when it is read batch by batch.
+fn middle(stored: &Stored, (width, height): (u32, u32)) -> (Vec<u8>, usize, usize) {
+    let (x, y) = ((width - 1024) / 2, (height - 1024) / 2);
+    let query = format!("stream=0&fsiz={width},{height}&roff={x},{y}&rsiz=1024,1024");
+    let (body, batches) = stored.batches(&query, stored.relaid());
+    let by_batches = batches.iter().map(|batch| runs(batch.clone(), GAP)).sum();
+    (body, runs(batches.concat(), GAP), by_batches)
+}
+
+/// The window's bytes in a file that was written with the virtual layout's precincts.
+fn really(image: &Image, plain: &EncodeParameters) -> usize {
+    let small = EncodeParameters { precincts: vec![(128, 128); 6], progression: Progression::Rpcl, ..plain.clone() };
+    let stored = store(&encode(image, &small).unwrap());
+    let (width, height) = (image.width, image.height);
+    let (x, y) = ((width - 1024) / 2, (height - 1024) / 2);
+    let query = format!("stream=0&fsiz={width},{height}&roff={x},{y}&rsiz=1024,1024");
+    stored.answer(&query, stored.as_stored()).0.len()
+}
+
+#[test]
+fn a_window_of_a_mammogram_costs_few_reads_and_what_it_would_cost_in_small_precincts() {
+    let (width, height) = (4096, 5120);
+    let image = picture(width, height);
+    let plain = EncodeParameters { threads: 2, ..EncodeParameters::default() };
+    let stored = store(&encode(&image, &plain).unwrap());
+    let (body, reads, by_batches) = middle(&stored, (width, height));
+    let truth = really(&image, &plain);
+    println!("{} bytes against {truth}, {reads} reads, {by_batches} in batches", body.len());
+    assert!(body.len() as f64 <= truth as f64 * 1.01, "{} against {truth}", body.len());
+    assert!(reads <= 80, "{reads} reads");
+    assert!(by_batches <= 2 * reads, "{by_batches} reads in batches against {reads}");
+}
+
+#[test]
+fn windows_of_real_files_cost_few_reads_and_what_they_would_cost_in_small_precincts() {
+    let Some(root) = found::testdata() else { return };
+    for (file, in_dicom, most) in [
+        ("real/enet4/WG04/J2KR/RG3_J2KR", true, 80),
+        ("real/csjs/openjphjs/j2c/RG3.j2c", false, 80),
+        // Twelve layers lie one after the other, and each has its runs.
+        ("real/pylibjpeg/JPEG2000Lossless/NM_Kakadu44_SOTmarkerincons.dcm", true, 100),
+    ] {
+        let object = std::fs::read(root.join(file)).unwrap();
+        let extents = if in_dicom { found::dicom_frame(&object, 1) } else { found::contiguous(&object) };
+        let extents = FrameExtents::new(extents.unwrap(), object.len() as u64).unwrap();
+        let stored = Stored { object, extents };
+        let frame = FrameSource::new(&stored.object, &stored.extents);
+        let mut codestream = vec![0; usize::try_from(stored.extents.len()).unwrap()];
+        frame.read_exact_at(0, &mut codestream).unwrap();
+        let image = decode(&codestream, &DecodeParameters::default()).unwrap();
+        let (body, reads, by_batches) = middle(&stored, (image.width, image.height));
+        println!("{file}: {} bytes, {reads} reads, {by_batches} in batches", body.len());
+        assert!(reads <= most, "{file}: {reads} reads");
+        // OpenJPEG writes the same samples with and without such precincts: what another encoder makes of them is not
+        // compared with.
+        let plain = EncodeParameters::default();
+        let again = store(&encode(&image, &plain).unwrap());
+        let (body, ..) = middle(&again, (image.width, image.height));
+        let truth = really(&image, &plain);
+        assert!(body.len() as f64 <= truth as f64 * 1.01, "{file}: {} against {truth}", body.len());
+    }
 }
