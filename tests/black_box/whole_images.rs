@@ -130,7 +130,7 @@ fn c_7_3_ht_frames_are_jph_and_what_does_not_fit_is_415() {
     let ht = fs::read(root.join("real/ojph/simple_enc_rev53_64x64_16bit_gray.j2c")).unwrap();
     let jph = fs::read(root.join("real/ojph/simple_dec_rev53_64x64_16bit_gray.jph")).unwrap();
     let house = House::with_files(&[("a.j2k", pictures::tiny()), ("a.jph", jph.clone()), ("ht.j2c", ht.clone())]);
-    house.import("", &dicom("2.25.4", "1.2.840.10008.1.2.4.201", "MONOCHROME2", &[ht.clone()]));
+    house.import("", &dicom("2.25.4", "1.2.840.10008.1.2.4.201", "MONOCHROME2", std::slice::from_ref(&ht)));
     assert!(whole(&house, "target=a.jph&type=raw", "image/jph") == jph);
     assert!(whole(&house, "target=a.jph&type=image/jp2,image/jph", "image/jph") == jph);
     for target in ["2.25.4", "ht.j2c"] {

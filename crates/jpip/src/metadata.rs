@@ -46,24 +46,25 @@ pub enum Colour {
 /// The bins of a raw codestream: an empty bin 0, which is sent all the same.
 #[must_use]
 pub fn raw_codestream() -> MetadataBins {
-    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: Vec::new() }])
+    MetadataBins::of(vec![MetadataBin::default()])
 }
 
 /// The bins of a DICOM image: signature, file type and header boxes, and one placeholder for all frames.
 #[must_use]
 pub fn for_frames(image: &ImagePresentation) -> MetadataBins {
-    let mut file = file_head(image);
+    let (mut file, mut box_ends) = file_head(image);
     let original = OriginalHeader::Absent(*b"jp2c");
     let (first, count) = if image.frames > 1 { (1, image.frames) } else { (0, 1) };
     file.extend(Placeholder { original, access: Access::Codestreams { first, count } }.encode());
-    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())] }])
+    box_ends.push(file.len() as u64);
+    MetadataBins::of(vec![MetadataBin { id: 0, box_type: None, parts: vec![Part::Inline(file.into())], box_ends }])
 }
 
 /// What stands before a codestream of `len` bytes in a JP2 or JPH file of this image: the boxes that metadata-bin 0 of
 /// one frame holds, and the header of the codestream box [15444-1 I.5.4, 15444-15 D].
 #[must_use]
 pub fn before_codestream(image: &ImagePresentation, len: u64) -> Vec<u8> {
-    let mut file = file_head(&ImagePresentation { frames: 1, ..image.clone() });
+    let (mut file, _) = file_head(&ImagePresentation { frames: 1, ..image.clone() });
     match u32::try_from(len.saturating_add(8)) {
         Ok(short) => {
             file.put_u32(short);
@@ -79,10 +80,14 @@ pub fn before_codestream(image: &ImagePresentation, len: u64) -> Vec<u8> {
     file
 }
 
-/// The boxes of a file up to its codestreams.
-fn file_head(image: &ImagePresentation) -> Vec<u8> {
-    let mut file = Vec::new();
-    push_box(&mut file, *b"jP  ", &[0x0D, 0x0A, 0x87, 0x0A]);
+/// The boxes of a file up to its codestreams, and where each ends.
+fn file_head(image: &ImagePresentation) -> (Vec<u8>, Vec<u64>) {
+    let (mut file, mut ends) = (Vec::new(), Vec::new());
+    let mut push = |box_type, contents: &[u8]| {
+        push_box(&mut file, box_type, contents);
+        ends.push(file.len() as u64);
+    };
+    push(*b"jP  ", &[0x0D, 0x0A, 0x87, 0x0A]);
     let brand = match (image.frames, image.htj2k) {
         (0 | 1, true) => *b"jph ",
         (0 | 1, false) => *b"jp2 ",
@@ -95,13 +100,13 @@ fn file_head(image: &ImagePresentation) -> Vec<u8> {
     if brand == *b"jpx " {
         file_type.put_slice(if image.htj2k { b"jph " } else { b"jp2 " });
     }
-    push_box(&mut file, *b"ftyp", &file_type);
+    push(*b"ftyp", &file_type);
     if brand == *b"jpx " {
         // Reader requirements with the one feature that is always there: a codestream [15444-2 M.11.1].
-        push_box(&mut file, *b"rreq", &[1, 0x80, 0x80, 0, 1, 0, 5, 0x80, 0, 0]);
+        push(*b"rreq", &[1, 0x80, 0x80, 0, 1, 0, 5, 0x80, 0, 0]);
     }
-    push_box(&mut file, *b"jp2h", &header_contents(image));
-    file
+    push(*b"jp2h", &header_contents(image));
+    (file, ends)
 }
 
 fn header_contents(image: &ImagePresentation) -> Vec<u8> {

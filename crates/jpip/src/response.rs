@@ -209,7 +209,7 @@ impl ResponsePlan {
             open: Vec::new(),
             opened_or_refused: 0,
             stage: Stage::Metadata { n: 0, sent: 0 },
-            writer: MessageWriter::new(limit),
+            writer: MessageWriter::new(limit, request.align),
             delivered: CacheModel::new(limits),
             keeps_record: true,
             only_measures: false,

@@ -73,7 +73,7 @@ pub struct NamedRegion {
 }
 
 /// One metadata-bin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetadataBin {
     /// In-class identifier.
     pub id: u64,
@@ -81,6 +81,8 @@ pub struct MetadataBin {
     pub box_type: Option<[u8; 4]>,
     /// Its bytes, in order.
     pub parts: Vec<Part>,
+    /// Where in it its top-level boxes end, ascending; none where it holds no boxes.
+    pub box_ends: Vec<u64>,
 }
 
 /// Some bytes of a data-bin: what they are, or where they lie.

@@ -13,7 +13,7 @@ use crate::target::{BoxInBin, MetadataBin, MetadataBins, NamedRegion, Part};
 #[must_use]
 pub fn for_file(file: &Jp2File, tree: &MetadataTree) -> MetadataBins {
     let own = own_bins(tree);
-    let mut bins = vec![MetadataBin { id: 0, box_type: None, parts: Vec::new() }];
+    let mut bins = vec![MetadataBin::default()];
     // For each box of the tree: the bin that its header is in, the bin of its contents, its place among those listed.
     let mut places: Vec<(usize, Option<usize>, Option<usize>)> = Vec::with_capacity(tree.boxes.len());
     let mut boxes = Vec::new();
@@ -36,7 +36,7 @@ pub fn for_file(file: &Jp2File, tree: &MetadataTree) -> MetadataBins {
             // The contents of a superbox come child by child.
             let has_children = tree.boxes.get(places.len() + 1).is_some_and(|next| next.parent == Some(places.len()));
             let parts = if has_children { Vec::new() } else { vec![Part::Object(header.contents)] };
-            bins.push(MetadataBin { id, box_type: Some(header.box_type), parts });
+            bins.push(MetadataBin { id, box_type: Some(header.box_type), parts, box_ends: Vec::new() });
         } else if parent.is_none_or(|(_, contents, _)| contents.is_some()) {
             push_object(&mut bins, holder, header.span);
         }
@@ -110,12 +110,20 @@ fn multiple_codestreams(file: &Jp2File, header: &BoxHeader) -> Placeholder {
 
 fn push_inline(bins: &mut [MetadataBin], bin: usize, bytes: Bytes) {
     if let Some(bin) = bins.get_mut(bin).filter(|_| !bytes.is_empty()) {
+        note_end(bin, bytes.len() as u64);
         bin.parts.push(Part::Inline(bytes));
     }
 }
 
+/// A box of this length is about to be added.
+fn note_end(bin: &mut MetadataBin, len: u64) {
+    let begin = bin.box_ends.last().copied().unwrap_or(0);
+    bin.box_ends.push(begin.saturating_add(len));
+}
+
 fn push_object(bins: &mut [MetadataBin], bin: usize, span: Extent) {
     let Some(bin) = bins.get_mut(bin) else { return };
+    note_end(bin, span.len);
     match bin.parts.last_mut() {
         // Neighbours in the file stay one part.
         Some(Part::Object(last)) if last.end() == span.offset => {

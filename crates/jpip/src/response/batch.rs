@@ -106,6 +106,9 @@ pub(super) struct Body<'a> {
     pub(super) parts_offset: u64,
     /// Ends of the packets of the data-bin, ascending; for the classes that carry the number of layers.
     pub(super) layer_ends: &'a [u64],
+    /// Where in the data-bin a message may end that goes past one of these places and is to be aligned, ascending:
+    /// ends of packets, of tile-parts, of top-level boxes [15444-9 C.7.1]. The end of the data-bin need not be listed.
+    pub(super) boundaries: &'a [u64],
     /// Aux of extended tile messages.
     pub(super) tile_aux: u64,
     /// Most bytes of one message.
@@ -131,12 +134,14 @@ pub(super) struct MessageWriter {
     encoder: MessageEncoder,
     remaining: u64,
     written: u64,
+    /// Whether messages end on natural boundaries where they reach one.
+    aligns: bool,
 }
 
 impl MessageWriter {
     /// A writer of at most `limit` bytes, heads included and the end-of-response message not.
-    pub(super) const fn new(limit: u64) -> Self {
-        Self { encoder: MessageEncoder::new(), remaining: limit, written: 0 }
+    pub(super) const fn new(limit: u64, aligns: bool) -> Self {
+        Self { encoder: MessageEncoder::new(), remaining: limit, written: 0, aligns }
     }
 
     /// Whether no message has been written yet.
@@ -146,7 +151,7 @@ impl MessageWriter {
 
     /// Writes one message with as much of `body` as it may hold.
     pub(super) fn write(&mut self, body: &Body<'_>, batch: &mut Batch) -> Sent {
-        let mut len = body.len.min(body.max);
+        let mut len = self.aligned(body, body.len.min(body.max));
         let mut header = self.header(body, len);
         let mut head_len = self.encoder.encoded_len(&header) as u64;
         let mut is_last = false;
@@ -154,7 +159,7 @@ impl MessageWriter {
             if !body.divisible && !self.is_untouched() {
                 return Sent::NoRoom;
             }
-            len = self.remaining.saturating_sub(head_len).min(len);
+            len = self.aligned(body, self.remaining.saturating_sub(head_len).min(len));
             if len == 0 {
                 return Sent::NoRoom;
             }
@@ -188,6 +193,18 @@ impl MessageWriter {
             (skip, left) = (0, left - take);
         }
         sent
+    }
+
+    /// As many of these `len` bytes as an aligned message may hold: one that goes past a boundary ends on one, the last
+    /// that it reaches; one that reaches none may end anywhere [15444-9 C.7.1].
+    fn aligned(&self, body: &Body<'_>, len: u64) -> u64 {
+        let end = body.offset.saturating_add(len);
+        if !self.aligns || (len == body.len && body.ends) {
+            return len;
+        }
+        let reached = body.boundaries.partition_point(|&boundary| boundary <= end);
+        let last = reached.checked_sub(1).and_then(|last| body.boundaries.get(last));
+        last.and_then(|last| last.checked_sub(body.offset)).filter(|&aligned| aligned > 0).unwrap_or(len)
     }
 
     fn header(&self, body: &Body<'_>, len: u64) -> MessageHeader {

@@ -43,7 +43,7 @@ impl ResponsePlan {
             found.push(("JPIP-roff", format!("{},{}", window.offset.0, window.offset.1)));
             found.push(("JPIP-rsiz", format!("{},{}", window.size.0, window.size.1)));
         }
-        if let Some(layers) = self.fewer_layers() {
+        if let Some(layers) = self.layers_served() {
             found.push(("JPIP-layers", layers.to_string()));
         }
         if let Some(streams) = self.other_streams() {
@@ -60,9 +60,6 @@ impl ResponsePlan {
         }
         if let Some(quality) = self.served_quality() {
             found.push(("JPIP-quality", quality.to_string()));
-        }
-        if request.align {
-            found.push(("JPIP-align", "no".to_owned()));
         }
         if self.is_len_too_small {
             found.push(("JPIP-len", USABLE_LEN.to_string()));
@@ -99,11 +96,12 @@ impl ResponsePlan {
         format!("roi={name};fsiz={fx},{fy};roff={ox},{oy};rsiz={sx},{sy}")
     }
 
-    /// The number of layers there are, if more were asked for.
-    fn fewer_layers(&self) -> Option<u16> {
-        let asked = self.request.layers?;
+    /// The number of layers that are served, if more were asked for; in aligned responses always [15444-9 D.2.11].
+    fn layers_served(&self) -> Option<u32> {
         let available = self.open.iter().map(|open| open.codestream.header().coding().layers).max()?;
-        (asked > u32::from(available)).then_some(available)
+        let asked = self.request.layers.unwrap_or(u32::MAX);
+        let served = asked.min(u32::from(available));
+        (self.request.align || (self.request.layers.is_some() && asked > served)).then_some(served)
     }
 
     /// The quality that is served, if `quality` asks for one: the least of the codestreams.

@@ -78,7 +78,15 @@ impl ResponsePlan {
         // One message for the whole data-bin, because deployed clients take it so; only a very long one is cut.
         let len = bin.len();
         let max = if len <= MAX_WHOLE_METADATA { len } else { self.limits.max_message };
-        let whole = Whole { key, len, wanted: wanted.bytes, parts: &bin.parts, max, divisible: false };
+        let whole = Whole {
+            key,
+            len,
+            wanted: wanted.bytes,
+            parts: &bin.parts,
+            max,
+            divisible: false,
+            boundaries: &bin.box_ends,
+        };
         self.whole_bin(&whole, sent, model, batch)
     }
 
@@ -96,7 +104,15 @@ impl ResponsePlan {
         let header = if self.stream.is_jpt() { codestream.jpt_main_header() } else { codestream.jpp_main_header() };
         let parts: Vec<Part> = header.iter().copied().map(Part::Span).collect();
         let len = parts.iter().map(Part::len).sum();
-        let whole = Whole { key, len, wanted: u64::MAX, parts: &parts, max: self.limits.max_message, divisible: true };
+        let whole = Whole {
+            key,
+            len,
+            wanted: u64::MAX,
+            parts: &parts,
+            max: self.limits.max_message,
+            divisible: true,
+            boundaries: &[],
+        };
         let (step, sent) = self.whole_bin(&whole, sent, model, batch);
         self.stage = match sent {
             Some(sent) => Stage::MainHeaders { codestream: n, sent },
@@ -129,7 +145,15 @@ impl ResponsePlan {
                     open.codestream.tile(number, index)?.header.into_iter().map(Part::Span).collect();
                 let len = parts.iter().map(Part::len).sum();
                 // A header longer than a message is so rare that it goes out whole.
-                let whole = Whole { key, len, wanted: u64::MAX, parts: &parts, max: u64::MAX, divisible: true };
+                let whole = Whole {
+                    key,
+                    len,
+                    wanted: u64::MAX,
+                    parts: &parts,
+                    max: u64::MAX,
+                    divisible: true,
+                    boundaries: &[],
+                };
                 let (outcome, rest) = self.whole_bin(&whole, 0, model, batch);
                 if rest.is_some() {
                     return Ok(outcome);
@@ -174,6 +198,7 @@ impl ResponsePlan {
             parts: bin.parts,
             parts_offset: 0,
             layer_ends: &[],
+            boundaries: bin.boundaries,
             tile_aux: 0,
             max: bin.max,
             divisible: bin.divisible,
@@ -351,6 +376,7 @@ impl ResponsePlan {
             parts: &parts,
             parts_offset,
             layer_ends: &layer_ends,
+            boundaries: &layer_ends,
             ..self.precinct_body(&key)
         };
         Ok(self.write(&key, &body, batch))
@@ -379,6 +405,7 @@ impl ResponsePlan {
             parts: &[],
             parts_offset: 0,
             layer_ends: &[],
+            boundaries: &[],
             tile_aux: 0,
             max: self.limits.max_message,
             divisible: true,
@@ -406,6 +433,8 @@ struct Whole<'a> {
     parts: &'a [Part],
     max: u64,
     divisible: bool,
+    /// Ends of the top-level boxes of a metadata-bin.
+    boundaries: &'a [u64],
 }
 
 /// One precinct of the walk.

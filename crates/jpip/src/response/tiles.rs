@@ -9,6 +9,7 @@ use bytes::Bytes;
 use codestream::annex_i::OpenError;
 use codestream::parts::SparseBytes;
 use codestream::{TileIndex, TilePartSpan};
+use smallvec::SmallVec;
 
 use super::batch::{Batch, Body};
 use super::steps::Step;
@@ -132,6 +133,7 @@ impl ResponsePlan {
         }
         let parts: Vec<Part> = plan.parts.get(part..until).unwrap_or_default().iter().flat_map(whole_part).collect();
         let extended = self.stream.is_extended();
+        let boundaries: SmallVec<[u64; 1]> = (part + 1..=until).map(|part| plan.start_of(part)).collect();
         let body = Body {
             class: if extended { DataBinClass::ExtendedTile } else { DataBinClass::Tile },
             codestream: id,
@@ -142,6 +144,7 @@ impl ResponsePlan {
             parts: &parts,
             parts_offset: begin,
             layer_ends: &[],
+            boundaries: &boundaries,
             tile_aux: plan.aux(part),
             max: self.limits.max_message,
             divisible: true,

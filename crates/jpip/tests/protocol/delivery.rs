@@ -7,6 +7,7 @@ use codestream::testkit::{Order, TileParts, TinyCodestream, TruePacket, tiny_cod
 use codestream::{Limits, MainHeader, TileGeometry, TileIndex};
 use jpip::client::{ReassembleOptions, reassemble};
 use jpip::data_bin::{BinKey, DataBinClass};
+use jpip::message::MessageHeader;
 use jpip::view_window::ViewWindow;
 use jpip::{CacheModel, CodestreamId, CodestreamSet, EorReason, metadata};
 use proptest::prelude::*;
@@ -134,6 +135,69 @@ fn e9_len_counts_message_headers_and_not_the_end() {
             assert_eq!(reply.header("JPIP-len").is_some(), sent == 0 && len > 0 && expected == EorReason::ByteLimit);
         }
     }
+}
+
+/// Whether a message goes past one of these ends and ends at none of them.
+pub(super) fn is_astray(message: &MessageHeader, ends: &[u64]) -> bool {
+    let end = message.offset + message.len;
+    ends.iter().any(|&at| message.offset < at && at < end) && !ends.contains(&end)
+}
+
+/// Ends of the packets of a precinct within its data-bin.
+fn packet_ends(server: &Server, id: u64) -> Vec<u64> {
+    let address = precinct_address(header(server).siz(), id).unwrap();
+    let place = (address.tile.0, address.component, address.sequence);
+    let mut packets: Vec<&TruePacket> =
+        server.built[0].packets.iter().filter(|p| (p.tile, p.component, p.sequence) == place).collect();
+    packets.sort_by_key(|packet| packet.layer);
+    let end = packets.iter().scan(0, |end, packet| {
+        *end += packet.in_place.len;
+        Some(*end)
+    });
+    end.collect()
+}
+
+#[test]
+fn c_7_1_aligned_messages_end_at_packets() {
+    for (name, kind) in kinds() {
+        // Packets whose headers lie elsewhere are longer in the data-bin than in place.
+        if ["ppm", "ppt"].contains(&name) {
+            continue;
+        }
+        let server = server(&kind);
+        let ends: BTreeMap<u64, Vec<u64>> = (server.stateless(WHOLE).messages().iter())
+            .filter(|message| message.class == DataBinClass::Precinct)
+            .map(|message| (message.id, packet_ends(&server, message.id)))
+            .collect();
+        let astray = |align: &str| {
+            let mut found = 0;
+            for len in (40..400).step_by(7) {
+                let mut model = CacheModel::new(&server.limits);
+                let mut store = new_store();
+                for _round in 0..2000 {
+                    let (body, end) = server.in_session(&format!("{WHOLE}&len={len}&align={align}"), &mut model);
+                    assert!(body.len() - 3 <= len, "{name}");
+                    receive(&mut store, &body);
+                    let sent = messages(&body);
+                    let precincts = sent.iter().filter(|message| message.class == DataBinClass::Precinct);
+                    found += precincts.filter(|message| is_astray(message, &ends[&message.id])).count();
+                    if end == EorReason::ImageDone {
+                        break;
+                    }
+                }
+                server.check_precincts(&store, CodestreamId(0));
+            }
+            found
+        };
+        assert_eq!(astray("yes"), 0, "{name}");
+        if name == "layers" {
+            assert!(astray("no") > 0, "without it some are");
+        }
+    }
+    let reply = server(&tiny_codestream().layers(4)).stateless("fsiz=16,16&align=yes");
+    assert_eq!((reply.header("JPIP-align"), reply.header("JPIP-layers")), (None, Some("4")));
+    let reply = server(&tiny_codestream().layers(4)).stateless("fsiz=16,16&align=yes&layers=2");
+    assert_eq!(reply.header("JPIP-layers"), Some("2"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn d_2_headers_say_what_was_done_otherwise() {
         ("JPIP-roff", Some("0,0")),
         ("JPIP-rsiz", Some("50,30")),
         ("JPIP-quality", Some("100")),
-        ("JPIP-align", Some("no")),
+        ("JPIP-align", None),
         ("JPIP-roi", Some("roi=no-roi")),
         ("JPIP-layers", Some("1")),
         ("JPIP-context", Some("jpxl<0-3>=0")),
@@ -85,6 +85,7 @@ fn with_boxes() -> Server {
         id,
         box_type,
         parts: vec![Part::Inline(Bytes::from_static(text))],
+        box_ends: Vec::new(),
     };
     let bins = vec![
         bin(0, None, b"signature and such"),

@@ -63,7 +63,7 @@ fn a_body_of_separators_is_read_once() {
 fn a_long_metareq_is_not_held_against_each_metadata_bin() {
     use std::sync::Arc;
 
-    let bin = |id| MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), parts: Vec::new() };
+    let bin = |id| MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), ..MetadataBin::default() };
     let bins = (0..65_536).map(bin).collect();
     let target = Arc::new(LogicalTarget { metadata: MetadataBins::of(bins), ..many_codestreams() });
     let group = format!("[{}]", vec!["xml_"; 64].join(";"));

@@ -12,7 +12,7 @@ use jpip::view_window::ViewWindow;
 use jpip::{CacheModel, CodestreamId, EorReason};
 use proptest::prelude::*;
 
-use super::delivery::{header, kinds};
+use super::delivery::{header, is_astray, kinds};
 use super::pair::*;
 
 const WHOLE: &str = "type=jpt-stream&fsiz=999999,999999";
@@ -448,4 +448,39 @@ fn every_order_finds_its_last_packet() {
             }
         }
     }
+}
+
+#[test]
+fn c_7_1_aligned_messages_end_at_tile_parts_and_boxes() {
+    let server = server(&recommended());
+    for len in (200..6000).step_by(190) {
+        for message in server.stateless(&format!("{WHOLE}&align=yes&len={len}")).messages() {
+            if message.class == DataBinClass::Tile {
+                assert!(!is_astray(&message, &ends(&server, message.id as u32)), "len={len}");
+            }
+        }
+    }
+    // The boxes of metadata-bin 0: 12, 20, 45 bytes, and a placeholder.
+    let image = jpip::metadata::ImagePresentation {
+        width: 9,
+        height: 9,
+        components: vec![(8, false)],
+        colour: jpip::metadata::Colour::Grey,
+        frames: 1,
+        htj2k: false,
+    };
+    let metadata = jpip::metadata::for_frames(&image);
+    let box_ends = metadata.bins[0].box_ends.clone();
+    assert_eq!(box_ends, [12, 32, 77, metadata.bins[0].len()]);
+    let frames = [tiny_codestream()];
+    let server = server_of(&frames, jpip::CodestreamSet::Frames, metadata);
+    let mut lengths = Vec::new();
+    for len in 6..90 {
+        // A few bytes hold no message at all.
+        if let Some(first) = server.stateless(&format!("align=yes&len={len}")).messages().first() {
+            assert!(!is_astray(first, &box_ends), "len={len}");
+            lengths.push(first.len);
+        }
+    }
+    assert!(lengths.contains(&12) && lengths.contains(&32) && lengths.contains(&77), "{lengths:?}");
 }

@@ -89,7 +89,7 @@ impl WholeImage {
                     Some(chosen) => Arc::clone(chosen.object.object()),
                     None => only_file(target, indexes).await?,
                 };
-                (Vec::new(), vec![0..file.len()], file)
+                (Vec::new(), std::iter::once(0..file.len()).collect(), file)
             }
             (_, None) => return Err(damaged()),
             (form, Some(chosen)) => {

@@ -115,7 +115,7 @@ fn c_5_2_qualifiers_choose_by_what_boxes_are_about() {
 
 #[test]
 fn a_long_metareq_costs_no_more_for_each_box() {
-    let bin = |id| crate::MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), parts: Vec::new() };
+    let bin = |id| crate::MetadataBin { id, box_type: (id > 0).then_some(*b"uuid"), ..crate::MetadataBin::default() };
     let target = MetadataBins::of((0..65_536).map(bin).collect());
     let group = format!("[{}]", (0..64).map(|n| format!("uuid:{n}")).collect::<Vec<_>>().join(";"));
     let text = format!("metareq={}!!", vec![group; 64].join(","));
