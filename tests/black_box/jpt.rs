@@ -64,8 +64,7 @@ fn real_files_come_as_the_tiles_of_an_independent_computation() {
             let bytes = std::fs::read(root.join(file)).unwrap();
             let answer = house.post(&format!("/api/v1/import?name=file-{number}"), &bytes);
             // Some files have boxes that are broken, and are refused; the computation found their codestreams by search.
-            let taken = if answer.status == 422 { None } else { Some(answer.json()["target"].as_str()?.to_owned()) };
-            taken
+            if answer.status == 422 { None } else { Some(answer.json()["target"].as_str()?.to_owned()) }
         });
         let Some(target) = target else { continue };
         let stream = entry["frame"].as_u64().unwrap_or(0);
