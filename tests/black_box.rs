@@ -5,6 +5,8 @@
 mod captures;
 #[path = "black_box/client_points.rs"]
 mod client_points;
+#[path = "black_box/client_streams.rs"]
+mod client_streams;
 #[path = "black_box/command_line.rs"]
 mod command_line;
 #[path = "black_box/crash.rs"]
@@ -43,6 +45,8 @@ mod process;
 mod scu;
 #[path = "black_box/series.rs"]
 mod series;
+#[path = "black_box/sessions.rs"]
+mod sessions;
 #[path = "black_box/stream.rs"]
 mod stream;
 #[path = "black_box/transcode.rs"]

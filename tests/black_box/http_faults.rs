@@ -134,6 +134,20 @@ fn e5_and_e6_bodies_are_taken_as_they_are_and_never_inflated() {
 }
 
 #[test]
+fn e7_bodies_of_a_hundred_thousand_parts_are_no_files() {
+    let mut house = house();
+    let before = house.resident();
+    let part = "--x\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n".repeat(100_000);
+    let kind = [("Content-Type", "multipart/related; type=\"application/dicom\"; boundary=x")];
+    // With the boundary that ends it, and without.
+    for body in [format!("{part}--x--\r\n"), part] {
+        let answer = house.connect().exchange("POST", "/api/v1/import?name=x.dcm", &kind, body.as_bytes());
+        assert!([415, 422].contains(&answer.status), "{} {}", answer.status, answer.text());
+    }
+    assert!(house.is_alive() && house.resident() < before + (32 << 20));
+}
+
+#[test]
 fn e8_request_lines_forms_and_heads_have_limits() {
     let mut house = house();
     let long = house.get(&format!("/jpip?target=a.j2k&label={}", "x".repeat(17 << 10)));

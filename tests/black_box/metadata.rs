@@ -10,7 +10,7 @@ use crate::pictures;
 use crate::stream::{METADATA, Response};
 
 /// A picture of 256 by 256 with an XML box at its end.
-fn with_xml(document: &[u8]) -> Vec<u8> {
+pub(crate) fn with_xml(document: &[u8]) -> Vec<u8> {
     [pictures::jp2(), boxed(*b"xml ", document)].concat()
 }
 

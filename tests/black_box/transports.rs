@@ -13,12 +13,12 @@ use crate::pictures;
 use crate::stream::Response;
 
 /// The port at the end of `JPIP-cnew`.
-fn auxport(answer: &Answer) -> u16 {
+pub(crate) fn auxport(answer: &Answer) -> u16 {
     let cnew = answer.header("JPIP-cnew").unwrap();
     cnew.rsplit_once(",auxport=").unwrap_or_else(|| panic!("{cnew}")).1.parse().unwrap()
 }
 
-fn connect(port: u16, greeting: &str) -> TcpStream {
+pub(crate) fn connect(port: u16, greeting: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     tcp.write_all(greeting.as_bytes()).unwrap();
@@ -26,7 +26,7 @@ fn connect(port: u16, greeting: &str) -> TcpStream {
 }
 
 /// Reads chunks until one ends as a response ends, and acknowledges so many of them.
-fn chunks(tcp: &mut TcpStream, acknowledged: usize) -> Vec<Vec<u8>> {
+pub(crate) fn chunks(tcp: &mut TcpStream, acknowledged: usize) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     loop {
         let mut header = [0; 8];
@@ -114,7 +114,7 @@ fn d_2_the_transports_and_their_fields_are_named_as_handled() {
 }
 
 #[test]
-fn g_as_openjpips_viewer_does_it() {
+fn point_19_http_tcp_as_openjpips_viewer_does_it() {
     let house = House::with_files(&[("a.j2k", pictures::precincts())]);
     let plain = house.jpip("target=a.j2k&fsiz=64,64");
     let opened = house.get("/jpip?target=a.j2k&fsiz=64,64&cnew=http-tcp&type=jpp-stream");

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod message;
 pub mod metadata;
 pub mod request;
+pub mod request_order;
 pub mod response;
 pub mod selection;
 pub mod session;

@@ -29,7 +29,7 @@ use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody, upload, who
 use crate::{
     app::App,
     serving::{
-        channels::{Channel, Place, Session},
+        channels::{Channel, Number, Session},
         response::{self, Model},
         target::OpenTarget,
         whole_image::WholeImage,
@@ -98,7 +98,7 @@ async fn respond(
         let line = app.transports().new_line(transport);
         Ok(Some(Channel::new(Arc::clone(target), stream_of(request)?, line)))
     };
-    let how = How { is_head: head.method == Method::HEAD, query_len: query.len() };
+    let mut how = How { is_head: head.method == Method::HEAD, query_len: query.len(), number: None };
     let channels = app.serving().channels();
     let Some(cid) = request.cid.clone() else {
         if request.only_closes() {
@@ -113,17 +113,19 @@ async fn respond(
             return serve(app, peer, &request, &target, None, None, how).await;
         };
         let session = Session::new();
-        take_datagram_fields(&mut request, &channel, peer, how)?;
+        how.number = Some(channel.number(request.qid));
+        take_datagram_fields(&mut request, &channel, peer, &how)?;
         return serve(app, peer, &request, &target, Some((&session, &channel)), Some(None), how).await;
     };
     let (session, channel) = channels.find(&cid).ok_or_else(JpipRefusal::no_such_channel)?;
+    how.number = Some(channel.number(request.qid));
     if request.types.is_empty() {
         request.types.push(channel.stream().into());
     }
     if request.only_closes() {
         return close(app, &request);
     }
-    take_datagram_fields(&mut request, &channel, peer, how)?;
+    take_datagram_fields(&mut request, &channel, peer, &how)?;
     let grants = granted.is_some();
     let target = match &request.target {
         Some(name) if !channel.target().is_called(name) => {
@@ -142,16 +144,18 @@ async fn respond(
         return whole_image::answer(app, &request, whole, how.is_head);
     }
     if let Some(new) = new_channel(&target, &request)? {
+        how.number = Some(new.number(request.qid));
         return serve(app, peer, &request, &target, Some((&session, &new)), Some(Some(&cid)), how).await;
     }
     serve(app, peer, &request, &target, Some((&session, &channel)), None, how).await
 }
 
 /// What of a request is not in its fields.
-#[derive(Debug, Clone, Copy)]
 struct How {
     is_head: bool,
     query_len: usize,
+    /// Its place in the order of its channel.
+    number: Option<Number>,
 }
 
 /// Does what the fields of the http-udp transport ask, and takes them out of the request; on other channels they stay,
@@ -160,7 +164,7 @@ fn take_datagram_fields(
     request: &mut jpip::Request,
     channel: &Channel,
     peer: &Peer,
-    how: How,
+    how: &How,
 ) -> Result<(), JpipRefusal> {
     let Some(line) = channel.line().and_then(|line| line.udp()) else { return Ok(()) };
     for item in std::mem::take(&mut request.abandon) {
@@ -188,29 +192,33 @@ async fn serve(
     target: &Arc<OpenTarget>,
     on: Option<(&Session, &Channel)>,
     grant: Option<Option<&str>>,
-    how: How,
+    mut how: How,
 ) -> Result<Response<Body>, JpipRefusal> {
     let limits = Limits::default();
     let line = on.and_then(|(_, channel)| channel.line());
-    let mut place = on.map(|(_, channel)| channel.arrive(request.wait));
+    let mut place = None;
     let model = match on {
-        Some((session, _)) => {
-            let turn = session.turn().await;
-            let overtaken = place.as_ref().is_some_and(Place::is_overtaken);
-            let Some(mut models) = turn else {
+        Some((session, channel)) => {
+            let tid = target.logical().tid_for(stream_of(request)?);
+            if let Some(number) = &how.number {
+                number.wait().await;
+            }
+            let place = place.insert(channel.arrive(request.wait));
+            let turn = Number::queue(how.number.take(), session.turn(channel, &tid)).await;
+            let overtaken = place.is_overtaken();
+            let Some(mut turn) = turn else {
                 let busy = JpipRefusal::later("the channel is busy with another response", 1);
                 return if overtaken { superseded(app, request) } else { Err(busy) };
             };
-            let tid = target.logical().tid_for(stream_of(request)?);
             // What a client says that it holds is true whether it gets an answer or not.
-            models.of(&tid, &limits).apply(request, target.logical());
+            turn.model.apply(request, target.logical());
             if overtaken {
                 return superseded(app, request);
             }
-            if let Some(place) = place.as_mut().filter(|_| line.is_none()) {
+            if line.is_none() {
                 place.deliver_to(peer);
             }
-            Model::Session { models, tid }
+            Model::Session(turn)
         }
         None => Model::Request(Box::new(CacheModel::for_stateless(request, target.logical(), &limits))),
     };

@@ -1,19 +1,24 @@
 //! The channels of this server and what their sessions hold.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use jpip::{
+    CacheModel, Limits,
     request::{channel::CloseList, return_type::StreamType},
+    request_order::RequestOrder,
     session::{ChannelLimits, Channels, Refusal},
 };
 use metrics::Gauge;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 
 use super::{model::SessionModels, target::OpenTarget};
 use crate::{http::delivery::Peer, transport::Line};
@@ -32,10 +37,13 @@ pub(crate) struct ChannelTable {
     open: Gauge,
 }
 
-/// What the channels of one client share: the cache models, held by one response at a time.
+/// How long a request waits for one with a lower number that has not come.
+const GAP: Duration = Duration::from_millis(200);
+
+/// What the channels of one client share: the cache models.
 #[derive(Clone)]
 pub(crate) struct Session {
-    models: Arc<AsyncMutex<SessionModels>>,
+    models: Arc<Mutex<SessionModels>>,
 }
 
 /// One channel of a session.
@@ -45,6 +53,8 @@ pub(crate) struct Channel {
     /// What requests get that name no type.
     stream: StreamType,
     order: Arc<Order>,
+    /// Held by one response at a time.
+    turn: Arc<AsyncMutex<()>>,
     /// Where responses go if not back over HTTP.
     line: Option<Arc<Line>>,
 }
@@ -55,6 +65,78 @@ struct Order {
     newest: AtomicU64,
     /// The connection of the response that is being delivered.
     at_work: Mutex<Weak<Peer>>,
+    numbers: Mutex<RequestOrder>,
+    /// A number has left the order, or is waited for no longer.
+    moved: Notify,
+}
+
+/// What a response holds from its plan to its delivery: its channel, and the cache model that it is planned on. Channels
+/// of one session wait for each other where they are about the same data-bins, and nowhere else.
+pub(crate) struct Turn {
+    pub(crate) model: OwnedMutexGuard<CacheModel>,
+    _channel: OwnedMutexGuard<()>,
+}
+
+/// The number (`qid`) of a request in the order of its channel, if it has one. Higher ones wait until it is dropped,
+/// so that a request which is refused or goes away holds up nobody.
+pub(crate) struct Number {
+    order: Arc<Order>,
+    qid: Option<u64>,
+}
+
+impl Number {
+    /// Ends when the requests with lower numbers have been taken in hand, or have not come for too long.
+    pub(crate) async fn wait(&self) {
+        let Some(qid) = self.qid else { return };
+        let deadline = tokio::time::Instant::now() + GAP;
+        let mut is_late = false;
+        loop {
+            let mut moved = pin!(self.order.moved.notified());
+            moved.as_mut().enable();
+            let (gave_up, may_go) = {
+                let mut numbers = self.order.numbers();
+                (is_late && numbers.give_up(), numbers.may_go(qid))
+            };
+            if gave_up {
+                self.order.moved.notify_waiters();
+            }
+            if may_go {
+                return;
+            }
+            if is_late {
+                // Lower ones have come and may go now; each wakes this one when it does.
+                moved.await;
+            } else {
+                is_late = tokio::time::timeout_at(deadline, moved).await.is_err();
+            }
+        }
+    }
+
+    /// Waits for `turn`; requests with higher numbers go on once this one stands in the queue.
+    pub(crate) async fn queue<F: Future>(number: Option<Self>, turn: F) -> F::Output {
+        let mut turn = pin!(turn);
+        let first = poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx))).await;
+        drop(number);
+        match first {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => turn.await,
+        }
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        if let Some(qid) = self.qid {
+            self.order.numbers().leave(qid);
+            self.order.moved.notify_waiters();
+        }
+    }
+}
+
+impl Order {
+    fn numbers(&self) -> MutexGuard<'_, RequestOrder> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The place of one request in the order of its channel.
@@ -118,6 +200,14 @@ impl Channel {
         place(number)
     }
 
+    /// A request with this `qid` has come on this channel.
+    pub(crate) fn number(&self, qid: Option<u64>) -> Number {
+        if let Some(qid) = qid {
+            self.order.numbers().arrive(qid);
+        }
+        Number { order: Arc::clone(&self.order), qid }
+    }
+
     /// The stream type of the request that opened the channel.
     pub(crate) const fn stream(&self) -> StreamType {
         self.stream
@@ -125,22 +215,26 @@ impl Channel {
 
     /// A channel for this target, with no name yet.
     pub(crate) fn new(target: Arc<OpenTarget>, stream: StreamType, line: Option<Arc<Line>>) -> Self {
-        Self { target, stream, order: Arc::default(), line }
+        Self { target, stream, order: Arc::default(), turn: Arc::default(), line }
     }
 }
 
 impl Session {
     /// A session that holds nothing yet.
     pub(crate) fn new() -> Self {
-        Self { models: Arc::new(AsyncMutex::new(SessionModels::default())) }
+        Self { models: Arc::default() }
     }
 
-    /// The cache models, once the response before has been delivered or given up; `None` if that takes too long.
-    pub(crate) async fn turn(&self) -> Option<OwnedMutexGuard<SessionModels>> {
-        if let Ok(models) = Arc::clone(&self.models).try_lock_owned() {
-            return Some(models);
-        }
-        tokio::time::timeout(TURN, Arc::clone(&self.models).lock_owned()).await.ok()
+    /// The cache model under this identifier for a response of `channel`, once the responses before it on the channel and
+    /// on the model have been delivered or given up; `None` if that takes too long.
+    pub(crate) async fn turn(&self, channel: &Channel, tid: &str) -> Option<Turn> {
+        // The channel first, always: who holds a model waits for nobody.
+        let turn = async {
+            let channel = Arc::clone(&channel.turn).lock_owned().await;
+            let model = self.models.lock().unwrap_or_else(PoisonError::into_inner).of(tid, &Limits::default());
+            Turn { model: model.lock_owned().await, _channel: channel }
+        };
+        tokio::time::timeout(TURN, turn).await.ok()
     }
 }
 

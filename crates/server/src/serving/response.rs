@@ -10,12 +10,10 @@ use jpip::{
     response::{Batch, PlanError, ResponsePlan},
 };
 use metrics::Counter;
-use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    channels::Place,
+    channels::{Place, Turn},
     index_cache::{IndexCache, IndexCacheError},
-    model::SessionModels,
     sources::Sources,
     target::OpenTarget,
 };
@@ -36,7 +34,7 @@ const LOADED: u64 = 32 << 20;
 /// Whose cache model a response is planned on.
 pub(crate) enum Model {
     /// That of a session, held until the response is delivered or given up.
-    Session { models: OwnedMutexGuard<SessionModels>, tid: String },
+    Session(Turn),
     /// That of the request alone.
     Request(Box<CacheModel>),
 }
@@ -45,7 +43,6 @@ pub(crate) enum Model {
 pub(crate) struct Response {
     plan: ResponsePlan,
     model: Model,
-    limits: Limits,
     sources: Sources,
     loaded: SparseBytes,
     place: Option<Place>,
@@ -87,17 +84,7 @@ impl Response {
             let reason = "damaged: none of the codestreams that were asked for can be served";
             return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
         }
-        Ok(Self {
-            plan,
-            model,
-            limits,
-            sources,
-            loaded,
-            place,
-            aborted: aborted.clone(),
-            ahead: Vec::new(),
-            ended: false,
-        })
+        Ok(Self { plan, model, sources, loaded, place, aborted: aborted.clone(), ahead: Vec::new(), ended: false })
     }
 
     /// The media type of the response.
@@ -118,8 +105,7 @@ impl Response {
     pub(crate) async fn read_ahead(&mut self, limit: u64) -> Result<u64, StepError> {
         let mut at_hand = self.ahead.iter().map(|piece| piece.len() as u64).sum();
         while !self.ended && at_hand <= limit {
-            let batch =
-                next_batch(&self.sources, &mut self.plan, &mut self.model, &self.limits, &mut self.loaded).await?;
+            let batch = next_batch(&self.sources, &mut self.plan, &self.model, &mut self.loaded).await?;
             self.ended = batch.end.is_some();
             // A long stretch that the client holds already gives empty batches: others get their turn meanwhile.
             if batch.body_len == 0 {
@@ -143,7 +129,7 @@ impl Response {
         plan.only_measure();
         let (mut len, mut ended) = (0, self.ended);
         while !ended {
-            let batch = next_batch(&self.sources, &mut plan, &mut self.model, &self.limits, &mut loaded).await?;
+            let batch = next_batch(&self.sources, &mut plan, &self.model, &mut loaded).await?;
             (len, ended) = (len + batch.body_len, batch.end.is_some());
             // A long count must not keep the thread from other requests.
             tokio::task::yield_now().await;
@@ -181,8 +167,8 @@ impl Response {
 
     /// What to do when all of the response has been written.
     pub(crate) fn into_ticket(self) -> Ticket {
-        let Self { plan, model, limits, aborted, place, .. } = self;
-        Ticket { delivery: Some((plan, model)), limits, aborted, _place: place }
+        let Self { plan, model, aborted, place, .. } = self;
+        Ticket { delivery: Some((plan, model)), aborted, _place: place }
     }
 }
 
@@ -190,8 +176,7 @@ impl Response {
 async fn next_batch(
     sources: &Sources,
     plan: &mut ResponsePlan,
-    model: &mut Model,
-    limits: &Limits,
+    model: &Model,
     loaded: &mut SparseBytes,
 ) -> Result<Batch, StepError> {
     loop {
@@ -205,8 +190,8 @@ async fn next_batch(
         }
         sources.load(&needs, loaded).await?;
     }
-    let model = match model {
-        Model::Session { models, tid } => models.of(tid, limits),
+    let model: &CacheModel = match model {
+        Model::Session(turn) => &turn.model,
         Model::Request(model) => model,
     };
     Ok(plan.next(model, loaded, BATCH)?)
@@ -215,7 +200,6 @@ async fn next_batch(
 /// Records a response in its session's cache model once it is delivered; dropped otherwise.
 pub(crate) struct Ticket {
     delivery: Option<(ResponsePlan, Model)>,
-    limits: Limits,
     aborted: Counter,
     _place: Option<Place>,
 }
@@ -223,11 +207,10 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The client has all of the response but what follows these offsets of these data-bins.
     pub(crate) fn acknowledged_without(mut self, lost: &[(BinKey, u64)]) {
-        if let Some((plan, Model::Session { mut models, tid })) = self.delivery.take() {
-            let model = models.of(&tid, &self.limits);
-            plan.commit(model);
+        if let Some((plan, Model::Session(mut turn))) = self.delivery.take() {
+            plan.commit(&mut turn.model);
             for (key, offset) in lost {
-                model.forget_from(key, *offset);
+                turn.model.forget_from(key, *offset);
             }
         }
     }
@@ -235,8 +218,8 @@ impl Ticket {
 
 impl Delivery for Ticket {
     fn delivered(mut self: Box<Self>) {
-        if let Some((plan, Model::Session { mut models, tid })) = self.delivery.take() {
-            plan.commit(models.of(&tid, &self.limits));
+        if let Some((plan, Model::Session(mut turn))) = self.delivery.take() {
+            plan.commit(&mut turn.model);
         }
     }
 }
