@@ -48,7 +48,7 @@ Each claim has its clause and a test that shows it; a test that is gone, or a ta
 ";
 
 const NO_LEVEL: &str = "
-Not claimed: the variants for whole images (R) and for `pref=meta:orig` (M), and a level.
+Not claimed: the variant for `pref=meta:orig` (M), and a level.
 What each level of Annex J asks for was not at hand; the fields that fall short of full support are below.
 ";
 
@@ -56,6 +56,7 @@ fn variants() -> Vec<Claim> {
     [
         ("P: JPP-stream", "A.3", "a_whole_image_is_every_precinct_and_nothing_else"),
         ("T: JPT-stream", "A.3", "a_3_5_a_whole_image_is_every_tile_and_the_main_header_verbatim"),
+        ("R: whole images", "C.7.3", "c_7_3_files_come_back_as_they_are_stored_whatever_layout_is_shown"),
         ("N: without a session, cache told by the request", "C.8", "stateless_requests_with_a_model_add_up_too"),
         ("S: sessions", "B.2", "two_channels_of_a_session_share_one_cache"),
         (
@@ -123,7 +124,7 @@ fn transports() -> Vec<Claim> {
     [Transport::Http, Transport::HttpTcp, Transport::HttpUdp]
         .map(|transport| {
             let (clause, test) = match transport {
-                Transport::HttpTcp => ("G", "g_as_openjpips_viewer_does_it"),
+                Transport::HttpTcp => ("G", "point_19_http_tcp_as_openjpips_viewer_does_it"),
                 Transport::HttpUdp => ("K", "k_what_is_abandoned_is_sent_again_with_the_next_request"),
                 _ => ("F", "every_transport_brings_the_same_bytes"),
             };
