@@ -82,7 +82,8 @@ fn hosts_and_origins_are_judged_by_the_same_rules() {
     let (head, _) = curl(&house, path, &["--header", "Origin: https://evil.example"]);
     assert!(!head.contains("access-control-allow-origin"), "{head}");
     let import = "/api/v1/import?name=b.j2k";
-    let (head, _) = curl(&house, import, &["--header", "Origin: https://evil.example", "--data", "x"]);
+    // Without a body: curl 7.88 takes an answer that comes before it has sent one, and the reset behind it, for an error.
+    let (head, _) = curl(&house, import, &["--header", "Origin: https://evil.example", "--request", "POST"]);
     assert!(head.starts_with("HTTP/2 403"), "{head}");
     let long = format!("X-Long: {}", "x".repeat(40 << 10));
     let (head, _) = curl(&house, path, &["--header", &long]);

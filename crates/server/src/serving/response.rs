@@ -1,6 +1,10 @@
 //! One response: planned by the protocol core, read piece by piece, recorded when it has been delivered.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use codestream::SparseBytes;
@@ -27,6 +31,9 @@ pub(crate) const AT_ONCE: u64 = 256 * 1024;
 
 /// Body bytes that are planned, read and handed to the socket at a time.
 const BATCH: usize = 96 * 1024;
+
+/// How long planning may keep a thread before others get their turn.
+const LONGEST_TURN: Duration = Duration::from_micros(200);
 
 /// Index bytes of one response that are held at a time, above which what was loaded first is let go.
 const LOADED: u64 = 32 << 20;
@@ -128,11 +135,15 @@ impl Response {
         let (mut plan, mut loaded) = (self.plan.clone(), self.loaded.clone());
         plan.only_measure();
         let (mut len, mut ended) = (0, self.ended);
+        let mut turn = Instant::now();
         while !ended {
             let batch = next_batch(&self.sources, &mut plan, &self.model, &mut loaded).await?;
             (len, ended) = (len + batch.body_len, batch.end.is_some());
-            // A long count must not keep the thread from other requests.
-            tokio::task::yield_now().await;
+            // A long count must not keep the thread from other requests; handing it over costs more than most batches.
+            if turn.elapsed() >= LONGEST_TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
         }
         Ok(len)
     }
