@@ -141,7 +141,7 @@ impl Request {
     ///
     /// As [`Request::parse`].
     pub fn parse_within(query: &[u8], body: Option<&[u8]>, limits: &Limits) -> Result<Self, RequestError> {
-        let mut fields = RawFields::new();
+        let mut fields = RawFields::default();
         fields.read(query, false)?;
         if let Some(body) = body {
             // Programs that build a body line by line end it with a line end.

@@ -10,48 +10,48 @@ use super::error::RequestError;
 ///
 /// Fields are told apart before anything is decoded, so an escaped `&` or `=` stays inside its value.
 /// Unknown names are passed over. `+` means itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RawFields<'a> {
-    /// One slot for each name of [`KNOWN`].
-    slots: [Option<RawField<'a>>; KNOWN.len()],
+    /// Those that are there, each name once; few of [`KNOWN`] are.
+    present: Vec<RawField<'a>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct RawField<'a> {
+    name: &'static str,
     from_body: bool,
     /// `None` for a field without `=`.
     value: Option<&'a [u8]>,
 }
 
 impl<'a> RawFields<'a> {
-    pub(crate) const fn new() -> Self {
-        Self { slots: [None; KNOWN.len()] }
-    }
-
     /// Reads the fields of the URL's query, or of a POST body, which takes precedence.
     pub(crate) fn read(&mut self, text: &'a [u8], from_body: bool) -> Result<(), RequestError> {
         for pair in text.split(|&byte| byte == b'&') {
             let mut halves = pair.splitn(2, |&byte| byte == b'=');
             let name = halves.next().unwrap_or_default();
             let value = halves.next();
-            let known = KNOWN.iter().zip(&mut self.slots).find(|(known, _)| known.as_bytes() == name);
-            let Some((field, slot)) = known else { continue };
-            if slot.is_some_and(|held| held.from_body == from_body) {
-                return Err(RequestError::malformed(field, "given more than once"));
+            let Some(&name) = KNOWN.iter().find(|known| known.as_bytes() == name) else { continue };
+            let field = RawField { name, from_body, value };
+            match self.present.iter_mut().find(|held| held.name == name) {
+                Some(held) if held.from_body == from_body => {
+                    return Err(RequestError::malformed(name, "given more than once"));
+                }
+                Some(held) => *held = field,
+                None => self.present.push(field),
             }
-            *slot = Some(RawField { from_body, value });
         }
         Ok(())
     }
 
     /// Whether the field is there, with a value or without.
     pub(crate) fn has(&self, name: &'static str) -> bool {
-        self.slot(name).is_some()
+        self.find(name).is_some()
     }
 
     /// The decoded value of a field; one without `=` is malformed.
     pub(crate) fn value(&self, name: &'static str) -> Result<Option<Cow<'a, [u8]>>, RequestError> {
-        match self.slot(name) {
+        match self.find(name) {
             None => Ok(None),
             Some(RawField { value: Some(value), .. }) => Ok(Some(percent_decode(value).into())),
             Some(RawField { value: None, .. }) => Err(RequestError::malformed(name, "has no value")),
@@ -67,8 +67,8 @@ impl<'a> RawFields<'a> {
         self.value(name)?.map(|value| read(name, &value)).transpose()
     }
 
-    fn slot(&self, name: &'static str) -> Option<RawField<'a>> {
-        KNOWN.iter().zip(&self.slots).find(|(known, _)| **known == name).and_then(|(_, slot)| *slot)
+    fn find(&self, name: &str) -> Option<&RawField<'a>> {
+        self.present.iter().find(|field| field.name == name)
     }
 }
 

@@ -132,9 +132,12 @@ impl Response {
     ///
     /// If the index cannot be read.
     pub(crate) async fn count_rest(&mut self) -> Result<u64, StepError> {
+        if self.ended {
+            return Ok(0);
+        }
         let (mut plan, mut loaded) = (self.plan.clone(), self.loaded.clone());
         plan.only_measure();
-        let (mut len, mut ended) = (0, self.ended);
+        let (mut len, mut ended) = (0, false);
         let mut turn = Instant::now();
         while !ended {
             let batch = next_batch(&self.sources, &mut plan, &self.model, &mut loaded).await?;
