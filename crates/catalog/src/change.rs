@@ -11,8 +11,12 @@ pub(crate) enum Change {
     DeleteInstance { sop_instance_uid: String },
     CommitFile { object: NewObject, name: String, now: i64 },
     SetIndexed { key: ObjectKey, facts: IndexFacts },
+    /// The first object is served from the other from now on, which is durable and was made of it.
+    SetDerived { key: ObjectKey, derived: ObjectKey, size: u64, facts: IndexFacts },
     SetUnservable { key: ObjectKey, reason: Reason },
     QueueIndex { key: ObjectKey },
+    QueueDerivations,
+    RetryJob { id: i64 },
     ClaimJobs { kind: JobKind, node: String, limit: u32, now: i64 },
     ReleaseJob { id: i64 },
     ReleaseClaimed { node: String },

@@ -8,8 +8,10 @@ use crate::error::ObjectError;
 use crate::fragments::{Fragments, read_fragments};
 use crate::input::Input;
 use crate::limits::ScanLimits;
+use crate::stored_value::StoredValue;
 
 pub(crate) const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
+const PALETTE: [Tag; 3] = [Tag(0x0028, 0x1201), Tag(0x0028, 0x1202), Tag(0x0028, 0x1203)];
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0008);
 const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0009);
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7fe0, 0x0001);
@@ -22,6 +24,8 @@ pub(crate) struct DataSet {
     /// Short values of the outermost level, in the order in which they ended; no private ones, no bulk.
     pub(crate) values: Vec<RawValue>,
     pub(crate) pixel_data: RawPixelData,
+    /// Palette Color Lookup Table Data of the outermost level, red, green and blue.
+    pub(crate) palette: Vec<(Tag, StoredValue)>,
     /// Extended Offset Table: offsets and lengths [PS3.3 C.7.6.3.1.8].
     pub(crate) extended_offsets: Vec<u64>,
     pub(crate) extended_lengths: Vec<u64>,
@@ -42,7 +46,7 @@ pub(crate) struct RawValue {
 #[derive(Debug)]
 pub(crate) enum RawPixelData {
     None,
-    Native,
+    Native(StoredValue),
     Fragments(Fragments),
 }
 
@@ -82,6 +86,7 @@ impl DataSet {
             encoding,
             values: Vec::new(),
             pixel_data: RawPixelData::None,
+            palette: Vec::new(),
             extended_offsets: Vec::new(),
             extended_lengths: Vec::new(),
         };
@@ -175,8 +180,13 @@ impl Walk<'_> {
                 }
             }
             Shape::Value(len) if is_pixel_data => {
+                let value = StoredValue::at_hand(self.input, encoding, &header, len);
                 self.input.skip(len, "the pixel data")?;
-                self.found.pixel_data = RawPixelData::Native;
+                self.found.pixel_data = RawPixelData::Native(value);
+            }
+            Shape::Value(len) if PALETTE.contains(&tag) => {
+                self.found.palette.push((tag, StoredValue::at_hand(self.input, encoding, &header, len)));
+                self.input.skip(len, "a palette")?;
             }
             Shape::Value(len) if tag == EXTENDED_OFFSET_TABLE => self.found.extended_offsets = self.read_table(len)?,
             Shape::Value(len) if tag == EXTENDED_OFFSET_TABLE_LENGTHS => {

@@ -1,7 +1,7 @@
 //! The scan of one object: from its first byte to a verified end.
 
 use codestream::{ByteSource, FrameExtents};
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 
 use crate::attributes::Attributes;
 use crate::data_set::{DataSet, RawPixelData};
@@ -11,6 +11,7 @@ use crate::file_meta::FileMeta;
 use crate::frames::{Claims, find_frames};
 use crate::input::{InflatedInput, Input, ObjectInput};
 use crate::limits::ScanLimits;
+use crate::stored_value::StoredValue;
 use crate::transfer_syntax::TransferSyntax;
 
 /// An object that is whole as DICOM, whatever its codestreams hold.
@@ -22,6 +23,8 @@ pub struct ScannedObject {
     pub attributes: Attributes,
     /// Where its frames lie.
     pub pixel_data: PixelData,
+    /// Where Palette Color Lookup Table Data lie, by tag (group in the upper 16 bits).
+    pub palette: Vec<(u32, StoredValue)>,
 }
 
 /// The pixel data of the outermost level; those inside sequences (icons) do not count.
@@ -30,7 +33,7 @@ pub enum PixelData {
     /// None: documents, presentation states, JPIP Referenced objects.
     None,
     /// One value, not encapsulated; this includes Float and Double Float Pixel Data.
-    Native,
+    Native(StoredValue),
     /// Frames in fragments.
     Encapsulated {
         /// Frame 1 first. Each may hold a bare codestream or, in some real objects, a whole JP2 file, and
@@ -74,10 +77,10 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
     let attributes = Attributes::interpret(&data_set, sop_class_uid)?;
     let pixel_data = match &data_set.pixel_data {
         RawPixelData::None => PixelData::None,
-        RawPixelData::Native if transfer_syntax.is_encapsulated() => {
+        RawPixelData::Native(_) if transfer_syntax.is_encapsulated() => {
             PixelData::Unusable("the pixel data are not encapsulated, as the transfer syntax requires".to_owned())
         }
-        RawPixelData::Native => PixelData::Native,
+        RawPixelData::Native(value) => PixelData::Native(value.clone()),
         RawPixelData::Fragments(_) if transfer_syntax.is_known() && !transfer_syntax.is_encapsulated() => {
             PixelData::Unusable("the pixel data are encapsulated, against the transfer syntax".to_owned())
         }
@@ -99,7 +102,9 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
             }
         }
     };
-    Ok(ScannedObject { transfer_syntax, attributes, pixel_data })
+    let number = |tag: Tag| u32::from(tag.group()) << 16 | u32::from(tag.element());
+    let palette = data_set.palette.iter().map(|(tag, value)| (number(*tag), value.clone())).collect();
+    Ok(ScannedObject { transfer_syntax, attributes, pixel_data, palette })
 }
 
 /// Whether two files hold the same data set in the same transfer syntax, byte for byte, whatever their File Meta
