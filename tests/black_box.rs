@@ -13,6 +13,8 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/derived.rs"]
+mod derived;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
 #[path = "black_box/frames.rs"]

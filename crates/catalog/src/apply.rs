@@ -218,7 +218,11 @@ async fn insert_target(
     Ok(rows::serial(&connection.one(query::INSERT_TARGET, &values).await?)?)
 }
 
-pub(crate) async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &IndexFacts) -> Result<(), Failure> {
+pub(crate) async fn set_indexed(
+    connection: &mut Connection<'_>,
+    key: ObjectKey,
+    facts: &IndexFacts,
+) -> Result<(), Failure> {
     let key = key.to_string();
     if connection.optional(query::OBJECT_STATE, &[(&key).into()]).await?.is_none() {
         return Err(CatalogError::NoSuchObject.into());

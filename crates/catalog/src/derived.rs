@@ -22,8 +22,7 @@ pub(crate) async fn set(
     let media_type = "application/dicom".to_owned();
     let object = NewObject { key: derived, size, media_type, servable: Servable::Indexed(facts.clone()) };
     insert_object(connection, &object).await?;
-    let values =
-        [(&origin).into(), (&facts.damage).into(), (&facts.tid).into(), facts.version.into(), (&key).into()];
+    let values = [(&origin).into(), (&facts.damage).into(), (&facts.tid).into(), facts.version.into(), (&key).into()];
     connection.execute(query::SET_DERIVED, &values).await?;
     delete_job(connection, JobKind::Derive, &origin).await
 }

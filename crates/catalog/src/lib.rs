@@ -36,8 +36,9 @@ pub use error::{CatalogError, Family};
 pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, Level, Match, Query, Want};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
-    Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, JobRow, JobState,
-    NewInstance, NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, Servable, ServedIndex, State, TargetKind, TargetRow,
+    Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, JobRow,
+    JobState, NewInstance, NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, Servable, ServedIndex, State,
+    TargetKind, TargetRow,
 };
 
 use change::{Answer, Change};

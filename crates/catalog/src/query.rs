@@ -183,8 +183,7 @@ pub(crate) const FAIL_JOBS_OF: &str = "
     UPDATE jobs SET failure = $2, claimed_by = NULL, claimed_at = NULL WHERE object_key = $1";
 
 /// The job of an object that is queued or running.
-pub(crate) const JOB_OF: &str =
-    "SELECT id FROM jobs WHERE kind = $1 AND object_key = $2 AND failure IS NULL";
+pub(crate) const JOB_OF: &str = "SELECT id FROM jobs WHERE kind = $1 AND object_key = $2 AND failure IS NULL";
 
 /// Ends the job of an object.
 pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND object_key = $2";
@@ -222,8 +221,7 @@ pub(crate) const REQUEUE_STALE: &str =
     "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by IS NOT NULL AND claimed_at <= $1";
 
 /// Queued jobs that were begun too often.
-pub(crate) const WORN_JOBS: &str =
-    "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND failure IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
+pub(crate) const WORN_JOBS: &str = "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND failure IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
 
 /// Makes an object servable by another that is made of it.
 pub(crate) const SET_DERIVED: &str = "
@@ -252,8 +250,7 @@ pub(crate) const AWAIT_DERIVATIONS: &str = "
 pub(crate) const AWAIT_RETRY: &str = "
     UPDATE objects SET state = 'stored', reason = NULL WHERE state = 'unservable'
     AND key = (SELECT object_key FROM jobs WHERE id = $1 AND failure IS NOT NULL)";
-pub(crate) const RETRY_JOB: &str =
-    "UPDATE jobs SET failure = NULL, attempts = 0 WHERE id = $1 AND failure IS NOT NULL";
+pub(crate) const RETRY_JOB: &str = "UPDATE jobs SET failure = NULL, attempts = 0 WHERE id = $1 AND failure IS NOT NULL";
 
 /// Jobs with the first name of their object; the caller adds where to go on.
 pub(crate) const JOBS: &str = "

@@ -6,7 +6,10 @@ use crate::connection::{Row, Value};
 use crate::cursor;
 use crate::error::CatalogError;
 use crate::key::ObjectKey;
-use crate::model::{Counts, InstanceFilter, InstanceRow, JobKind, JobRow, JobState, ObjectRow, OnlyTarget, Page, State, TargetKind, TargetRow};
+use crate::model::{
+    Counts, InstanceFilter, InstanceRow, JobKind, JobRow, JobState, ObjectRow, OnlyTarget, Page, State, TargetKind,
+    TargetRow,
+};
 use crate::query::{self, Question};
 use crate::readers::Readers;
 use crate::rows;

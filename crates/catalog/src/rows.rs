@@ -3,7 +3,9 @@
 use crate::connection::Row;
 use crate::error::CatalogError;
 use crate::key::{IndexKey, ObjectKey};
-use crate::model::{IndexRow, InstanceRow, Job, JobKind, JobRow, JobState, ObjectRow, ServedIndex, State, TargetKind, TargetRow};
+use crate::model::{
+    IndexRow, InstanceRow, Job, JobKind, JobRow, JobState, ObjectRow, ServedIndex, State, TargetKind, TargetRow,
+};
 
 pub(crate) fn serial(row: &Row) -> Result<i64, CatalogError> {
     row.integer("serial")
@@ -57,10 +59,16 @@ pub(crate) fn object(row: &Row) -> Result<ObjectRow, CatalogError> {
         (Some(version), Some(size)) => {
             let object = object_key(row, "served_key")?;
             Some(ServedIndex { key: IndexKey { object, version }, size })
-        },
+        }
         _ => None,
     };
-    Ok(ObjectRow { key, size: number(row, "size")?, state: state(row)?, index, is_derived: row.integer("origins")? > 0 })
+    Ok(ObjectRow {
+        key,
+        size: number(row, "size")?,
+        state: state(row)?,
+        index,
+        is_derived: row.integer("origins")? > 0,
+    })
 }
 
 pub(crate) fn job(row: &Row, kind: JobKind) -> Result<Job, CatalogError> {

@@ -37,9 +37,8 @@ pub fn decode(
 /// Where the segments begin [PS3.5 G.5].
 fn header(bytes: &[u8]) -> Result<Vec<usize>, Error> {
     let header = bytes.get(..64).ok_or(Error::Malformed("an RLE frame without its header"))?;
-    let mut numbers = header.chunks_exact(4).filter_map(|number| {
-        usize::try_from(u32::from_le_bytes(number.try_into().ok()?)).ok()
-    });
+    let mut numbers =
+        header.chunks_exact(4).filter_map(|number| usize::try_from(u32::from_le_bytes(number.try_into().ok()?)).ok());
     let count = numbers.next().filter(|count| (1..=15).contains(count));
     let count = count.ok_or(Error::Malformed("an RLE header that names no segments, or too many"))?;
     Ok(numbers.take(count).collect())

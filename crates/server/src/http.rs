@@ -29,6 +29,7 @@ pub(crate) mod error;
 mod header_case;
 mod http2;
 mod import_api;
+mod jobs_api;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
@@ -184,6 +185,7 @@ fn router(app: &Arc<App>) -> Router {
         .merge(catalog_api::routes())
         .merge(dicomweb::routes())
         .merge(import_api::routes())
+        .merge(jobs_api::routes())
         .merge(page::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {

@@ -121,9 +121,9 @@ impl<'a> Reader<'a> {
         let payload = self.payload()?;
         match (code, payload) {
             (0xf8, [1, rest @ ..]) => {
-                let mut numbers = rest.chunks_exact(2).map(|number| {
-                    number.iter().fold(0, |sum: i32, &byte| sum << 8 | i32::from(byte))
-                });
+                let mut numbers = rest
+                    .chunks_exact(2)
+                    .map(|number| number.iter().fold(0, |sum: i32, &byte| sum << 8 | i32::from(byte)));
                 let mut next = || numbers.next().ok_or(SHORT);
                 self.presets = Presets { most: next()?, thresholds: [next()?, next()?, next()?], reset: next()? };
                 Ok(())

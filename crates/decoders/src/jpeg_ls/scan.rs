@@ -88,7 +88,12 @@ impl Lines {
     /// What lies around the sample at `at`, counted with the edge.
     fn around(&self, at: usize) -> Around {
         let of = |line: &[i32], at: usize| line.get(at).copied().unwrap_or_default();
-        Around { a: of(&self.this, at - 1), b: of(&self.above, at), c: of(&self.above, at - 1), d: of(&self.above, at + 1) }
+        Around {
+            a: of(&self.this, at - 1),
+            b: of(&self.above, at),
+            c: of(&self.above, at - 1),
+            d: of(&self.above, at + 1),
+        }
     }
 
     fn put(&mut self, at: usize, sample: i32) {
