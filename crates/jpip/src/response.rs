@@ -156,7 +156,7 @@ impl ResponsePlan {
     /// - [`RequestError::RequiredPreference`] if a preference marked `/r` cannot be met.
     pub fn new(request: &Request, target: Arc<LogicalTarget>, limits: &Limits) -> Result<Self, RequestError> {
         check_supported(request)?;
-        let stream = StreamType::of(&request.types)?;
+        let stream = request.stream_type()?;
         check_context(request, &target)?;
         let mut request = request.clone();
         let has_region = request.take_region(&target.metadata);

@@ -119,9 +119,7 @@ async fn respond(
     };
     let (session, channel) = channels.find(&cid).ok_or_else(JpipRefusal::no_such_channel)?;
     how.number = Some(channel.number(request.qid));
-    if request.types.is_empty() {
-        request.types.push(channel.stream().into());
-    }
+    request.keep_to(channel.stream());
     if request.only_closes() {
         return close(app, &request);
     }
@@ -332,9 +330,9 @@ fn close(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefus
     Ok(response)
 }
 
-/// The stream that answers the request: the first of its types that is one.
+/// The stream that answers the request.
 fn stream_of(request: &jpip::Request) -> Result<StreamType, JpipRefusal> {
-    StreamType::of(&request.types).map_err(JpipRefusal::of_request)
+    request.stream_type().map_err(JpipRefusal::of_request)
 }
 
 /// The name of the target: the field, or else the path; empty if neither names one.
