@@ -70,7 +70,6 @@ pub(crate) fn text_list(field: &'static str, value: &[u8], limits: &Limits) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::Request;
 
     fn unmet(value: &str) -> Vec<String> {
