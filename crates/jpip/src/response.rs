@@ -228,6 +228,12 @@ impl ResponsePlan {
         &self.request
     }
 
+    /// What the response is a stream of. Codestreams of the dialect may be opened in a layout of their own.
+    #[must_use]
+    pub const fn stream(&self) -> StreamType {
+        self.stream
+    }
+
     /// The codestreams that the caller opens, or declines with [`ResponsePlan::without`], before the first
     /// [`ResponsePlan::poll_needs`]. Empty when only metadata are asked for.
     #[must_use]

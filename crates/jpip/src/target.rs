@@ -127,7 +127,8 @@ pub fn tids_behind(tid: &str) -> [String; 3] {
     streams.map(|stream| stream_tid(tid, stream))
 }
 
-/// Set the identifiers of the stream types apart: any two numbers but 0.
+/// Set the identifiers of the stream types apart: any two numbers but 0. That of the dialect stands for the layout, too,
+/// in which codestreams are opened for it.
 const JPT_TID: u128 = 0x6a70_7473_7472_6561_6d00_0000_0000_0001;
 const OPENJPIP_TID: u128 = 0x6f70_656e_6a70_6970_0000_0000_0000_0001;
 

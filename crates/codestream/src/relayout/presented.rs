@@ -75,12 +75,51 @@ pub fn virtual_layout(source: &dyn ByteSource, limits: &Limits) -> Result<Option
     Ok(None)
 }
 
+/// Whether the main header states the precincts and all packets of a precinct follow one another: readers need that who
+/// count precincts by what is stated, and put each down in one piece, as OpenJPIP's decoder does.
+#[must_use]
+pub fn is_plain(header: &MainHeader) -> bool {
+    let coding = header.coding();
+    let is_layers_innermost = !matches!(coding.progression, ProgressionOrder::Lrcp | ProgressionOrder::Rlcp);
+    let is_stated = |component: u16| coding.component(component).precincts.iter().all(|&size| size != NOT_STATED);
+    coding.poc.is_empty()
+        && (coding.layers == 1 || is_layers_innermost)
+        && (0..header.siz().component_count()).all(is_stated)
+}
+
+/// The layout in which the codestream of `source` is presented to readers that need one that [`is_plain`]; `None` if it
+/// cannot be laid out anew. It changes with the target identifier under which it is served.
+///
+/// Precincts of 512 × 512, for access is not what they are for; RPCL, one tile-part a tile, no SOP, no EPH.
+///
+/// # Errors
+///
+/// As [`virtual_layout`].
+pub fn plain_layout(source: &dyn ByteSource, limits: &Limits) -> Result<Option<Relaid>, ParseError> {
+    let layout = Layout {
+        precincts: Precincts::Wanted([(LARGEST, LARGEST)].into_iter().collect()),
+        progression: Some(ProgressionOrder::Rpcl),
+        ..Layout::default()
+    };
+    let laid_out = index_codestream(source, limits)
+        .map_err(RelayoutError::Codestream)
+        .and_then(|indexed| relayout(source, &indexed, &layout, limits));
+    match laid_out {
+        Ok(relaid) => Ok(Some(relaid)),
+        Err(RelayoutError::Codestream(error @ ParseError::Source(_))) => Err(error),
+        Err(_unfit) => Ok(None),
+    }
+}
+
 /// Whether the new headers are few and the packets not too small to be messages.
 fn is_cheap(relaid: &Relaid) -> bool {
     let packets: u64 = relaid.index.tiles.iter().flat_map(|tile| &tile.packets).map(crate::PacketTable::len).sum();
     let len = relaid.bytes.len();
     relaid.bytes.inline_len().saturating_mul(MIN_BYTES_A_NEW_ONE) <= len && packets.saturating_mul(MIN_PACKET) <= len
 }
+
+/// Binary logarithms of the sides of a precinct whose size is not stated; some state these.
+const NOT_STATED: (u8, u8) = (15, 15);
 
 /// Binary logarithms of the precinct sizes that are tried.
 const SMALLEST: u8 = 7;
