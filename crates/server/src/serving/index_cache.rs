@@ -217,19 +217,16 @@ impl IndexCache {
         stored: IndexedCodestream,
         stream: StreamType,
     ) -> Result<IndexedCodestream, IndexCacheError> {
-        let gains = presented::gains(stored.header(), stored.len());
-        let must_be_plain = stream == StreamType::OpenJpip && !presented::is_plain(stored.header());
-        if self.layout == VirtualPrecincts::Off || !(gains || must_be_plain) {
+        let (header, is_for_openjpip) = (stored.header(), stream == StreamType::OpenJpip);
+        let is_presented = presented::gains(header, stored.len()) || (is_for_openjpip && !presented::is_plain(header));
+        if self.layout == VirtualPrecincts::Off || !is_presented {
             return Ok(stored);
         }
         let (object, extents) = (Arc::clone(&open.object), stored.extents().clone());
         let derived = tokio::task::spawn_blocking(move || {
             let frame = FrameSource::new(&*object, &extents);
-            let limits = Limits::default();
-            let mut relaid = if gains { presented::virtual_layout(&frame, &limits)? } else { None };
-            if relaid.is_none() && must_be_plain {
-                relaid = presented::plain_layout(&frame, &limits)?;
-            }
+            let layout = if is_for_openjpip { presented::plain_layout } else { presented::virtual_layout };
+            let relaid = layout(&frame, &Limits::default())?;
             Ok::<_, ParseError>(relaid.map(|relaid| IndexedCodestream::relaid(relaid, extents)))
         });
         match derived.await.map_err(io::Error::other)? {
