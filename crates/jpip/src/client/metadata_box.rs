@@ -99,7 +99,7 @@ impl Reading<'_> {
     }
 }
 
-/// A metadata-bin and the header of the box whose contents it holds, and what follows them; a header with XLBox has 16
+/// A metadata-bin and the header of the box whose contents it holds, and what follows them; a header with `XLBox` has 16
 /// bytes.
 fn leads_to(fields: &[u8]) -> Option<((u64, BoxType), &[u8])> {
     let (id, rest) = fields.split_first_chunk()?;
