@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::house::{House, channel_of};
+use crate::house::{Answer, House, channel_of};
 use crate::pictures;
 
 fn house() -> House {
@@ -380,6 +380,38 @@ fn e20_one_channel_from_fifty_sockets() {
         bytes += answer.response().messages.iter().map(|m| m.body.len()).sum::<usize>();
     }
     assert_eq!(bytes, whole.bins.values().map(|(bytes, _)| bytes.len()).sum::<usize>());
+}
+
+#[test]
+fn d_2_numbers_and_what_is_handled_are_told_in_every_answer() {
+    let house = house();
+    let cid = house.channel("a.j2k");
+    let told = |answer: &Answer| {
+        assert_eq!(answer.header("JPIP-qid"), Some("7"), "{}", answer.head);
+        let handled = answer.header("JPIP-handled").unwrap_or_default();
+        assert!(handled.starts_with("target,") && handled.ends_with(",dialect=openjpip"), "{}", answer.head);
+        answer.status
+    };
+    for (query, status) in [
+        ("target=a.j2k&fsiz=16,16".to_owned(), 200),
+        ("target=a.j2k&type=raw".to_owned(), 200),
+        ("target=a.j2k&type=foo/bar".to_owned(), 415),
+        ("target=none".to_owned(), 404),
+        ("target=a.j2k&fsiz=x".to_owned(), 400),
+        ("target=a.j2k&subtarget=0-9".to_owned(), 501),
+        ("cid=none".to_owned(), 503),
+        (format!("cid={cid}&target=none"), 404),
+        (format!("cid={cid}&cclose=none"), 503),
+        (format!("cid={cid}&cclose=*"), 200),
+    ] {
+        let answer = house.get(&format!("/jpip?{query}&qid=7&handled"));
+        assert_eq!(told(&answer), status, "{query}");
+    }
+    let wrong = b"qid=7&handled&fsiz=x\r\n";
+    assert_eq!(told(&house.post("/jpip?target=a.j2k&qid=8", wrong)), 400, "the body goes before the query");
+    assert_eq!(told(&house.post("/jpip?target=b.j2k&upload=image/png&qid=7&handled", b"?")), 415);
+    let plain = house.get("/jpip?target=none");
+    assert_eq!((plain.header("JPIP-qid"), plain.header("JPIP-handled")), (None, None));
 }
 
 #[test]

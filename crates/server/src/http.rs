@@ -24,6 +24,7 @@ mod browser;
 mod catalog_api;
 mod connection;
 pub(crate) mod delivery;
+mod echo;
 pub(crate) mod error;
 mod header_case;
 mod http2;
