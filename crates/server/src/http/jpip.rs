@@ -15,7 +15,6 @@ use axum::{body::Body, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
@@ -25,7 +24,7 @@ use jpip::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody, upload, whole_image};
+use super::{delivery::Peer, error::JpipRefusal, jpip_body::JpipBody, request_body::RequestBody, upload, whole_image};
 use crate::{
     app::App,
     serving::{
@@ -44,7 +43,12 @@ const MAX_BODY: usize = 16 << 20;
 const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
-pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    app: &Arc<App>,
+    peer: &Arc<Peer>,
+    name: &str,
+    request: Request<RequestBody>,
+) -> Response<Body> {
     app.metrics().jpip_requests.increment(1);
     let begun = Instant::now();
     let asks_what_is_handled = request.uri().query().is_some_and(asks_what_is_handled);
@@ -75,7 +79,7 @@ async fn respond(
     app: &Arc<App>,
     peer: &Arc<Peer>,
     name: &str,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<Body>, JpipRefusal> {
     let (head, body) = request.into_parts();
     if head.method == Method::POST && upload::is_upload(&head.uri) {
@@ -354,7 +358,7 @@ pub(super) fn channel_refusal(refusal: Refusal) -> JpipRefusal {
     }
 }
 
-async fn read_body(headers: &http::HeaderMap, body: Incoming) -> Result<Bytes, JpipRefusal> {
+async fn read_body(headers: &http::HeaderMap, body: RequestBody) -> Result<Bytes, JpipRefusal> {
     let too_large = || JpipRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|len| len > MAX_BODY) {

@@ -102,7 +102,7 @@ async fn converse_http1(
     let handler = service_fn(move |request: Request<Incoming>| {
         let service = Arc::clone(&service);
         let peer = Arc::clone(&peer);
-        async move { Ok::<_, Infallible>(service.answer(&peer, request).await) }
+        async move { Ok::<_, Infallible>(service.answer(&peer, request.map(Into::into)).await) }
     });
     let mut builder = http1::Builder::new();
     builder
