@@ -88,7 +88,7 @@ fn e3_slow_readers_cost_no_memory() {
     let readers: Vec<_> = (0..60)
         .map(|_| {
             let mut connection = house.connect();
-            connection.send(b"GET /jpip?target=noise.j2k&fsiz=1024,1024 HTTP/1.1\r\nHost: x\r\n\r\n");
+            connection.send(b"GET /jpip?target=noise.j2k&fsiz=1024,1024 HTTP/1.1\r\nHost: localhost\r\n\r\n");
             connection
         })
         .collect();
@@ -344,7 +344,7 @@ fn e19_work_stops_when_the_client_has_gone() {
     let cid = house.channel("noise.j2k");
     {
         let mut connection = house.connect();
-        connection.send(format!("GET /jpip?cid={cid}&fsiz=1024,1024 HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        connection.send(format!("GET /jpip?cid={cid}&fsiz=1024,1024 HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     }
     // What was not delivered is not in the cache model: the next request of the channel gets all of it.
     let response = house.jpip(&format!("cid={cid}&fsiz=1024,1024"));
