@@ -229,8 +229,10 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let at_once = on.is_some() && line.is_none();
-    let at_hand = planned.read_ahead(if at_once { response::AT_ONCE } else { 0 }).await?;
+    let at_hand = match line {
+        Some(_) => planned.read_first().await?,
+        None => planned.read_ahead(if on.is_some() { response::AT_ONCE } else { 0 }).await?,
+    };
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
     let len = match on {
