@@ -15,7 +15,6 @@ use axum::{body::Body, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
@@ -25,7 +24,9 @@ use jpip::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::{delivery::Peer, echo::Echo, error::JpipRefusal, jpip_body::JpipBody, upload, whole_image};
+use super::{
+    delivery::Peer, echo::Echo, error::JpipRefusal, jpip_body::JpipBody, request_body::RequestBody, upload, whole_image,
+};
 use crate::{
     app::App,
     serving::{
@@ -44,7 +45,12 @@ const MAX_BODY: usize = 16 << 20;
 const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
-pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    app: &Arc<App>,
+    peer: &Arc<Peer>,
+    name: &str,
+    request: Request<RequestBody>,
+) -> Response<Body> {
     app.metrics().jpip_requests.increment(1);
     let begun = Instant::now();
     let mut echo = Echo::default();
@@ -67,7 +73,7 @@ async fn respond(
     app: &Arc<App>,
     peer: &Arc<Peer>,
     name: &str,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     echo: &mut Echo,
 ) -> Result<Response<Body>, JpipRefusal> {
     let (head, body) = request.into_parts();
@@ -218,8 +224,10 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let at_once = on.is_some() && line.is_none();
-    let at_hand = planned.read_ahead(if at_once { response::AT_ONCE } else { 0 }).await?;
+    let at_hand = match line {
+        Some(_) => planned.read_first().await?,
+        None => planned.read_ahead(if on.is_some() { response::AT_ONCE } else { 0 }).await?,
+    };
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
     let len = match on {
@@ -340,7 +348,7 @@ pub(super) fn channel_refusal(refusal: Refusal) -> JpipRefusal {
     }
 }
 
-async fn read_body(headers: &http::HeaderMap, body: Incoming) -> Result<Bytes, JpipRefusal> {
+async fn read_body(headers: &http::HeaderMap, body: RequestBody) -> Result<Bytes, JpipRefusal> {
     let too_large = || JpipRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|len| len > MAX_BODY) {
