@@ -267,3 +267,15 @@ fn deep() -> Vec<u8> {
     let image = Image::from_interleaved(2, 2, 1, (25, false), &[0, 1, 2, 3]).unwrap();
     encode(&image, &EncodeParameters { levels: 0, ..EncodeParameters::default() }).unwrap()
 }
+
+#[test]
+fn the_frame_of_an_htj2k_object_is_looked_into() {
+    let Some(root) = test_data() else { return };
+    let object = root.join("real/pydicom/HTJ2KLossless_08_RGB.dcm");
+    let done = run(&["inspect", object.to_str().unwrap()]);
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(
+        done.status.success() && said.contains("codestream 0: ") && said.contains("HTJ2K, 5/3 (reversible)"),
+        "{said}"
+    );
+}
