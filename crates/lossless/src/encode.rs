@@ -20,7 +20,8 @@ pub enum BlockCoder {
 pub struct Parameters {
     /// The kind of code-blocks.
     pub coder: BlockCoder,
-    /// Decomposition levels, 0 to 32; fewer are made of a tile that OpenJPEG cannot halve so often.
+    /// Decomposition levels, 0 to 32. Fewer are made where the encoder cannot halve so often: OpenJPEG a small tile,
+    /// openjph-core any more than 20 times.
     pub levels: u8,
     /// Binary logarithms of code-block width and height: 2 to 10 each, 12 together at most.
     pub code_block: (u8, u8),

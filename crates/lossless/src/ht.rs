@@ -68,7 +68,7 @@ fn describe(encoder: &mut Codestream, image: &Image, parameters: &Parameters, ti
     let cod = encoder.access_cod_mut();
     cod.set_reversible(true);
     cod.set_color_transform(parameters.component_transform);
-    cod.set_num_decomposition(parameters.levels.into());
+    cod.set_num_decomposition(parameters.levels.min(MAX_LEVELS).into());
     let (xcb, ycb) = parameters.code_block;
     cod.set_block_dims(1 << xcb, 1 << ycb);
     cod.set_progression_order("LRCP")?;
@@ -102,9 +102,6 @@ fn check(image: &Image, parameters: &Parameters, tiles: Tiles) -> Result<(), Err
     let transformed = u8::from(parameters.component_transform);
     if image.components.iter().any(|component| component.precision + transformed > MAX_PRECISION) {
         return refused("more than 23 bits a sample with a component transform, as HT,");
-    }
-    if parameters.levels > MAX_LEVELS {
-        return refused("more than 20 decomposition levels, as HT,");
     }
     if image.components.iter().any(|component| component.dx > 255 || component.dy > 255) {
         return refused("a component spacing of more than 255");
@@ -157,5 +154,5 @@ const PRECINCT: u64 = 1 << 15;
 /// A line is handed over with room for all that is left of it.
 const FARTHEST: u32 = 1 << 20;
 
-/// Decomposition levels after which its exponents still leave room for the bits of a sample.
+/// Decomposition levels after which its exponents still leave room for 24 bits of a sample.
 const MAX_LEVELS: u8 = 20;
