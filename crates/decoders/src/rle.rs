@@ -47,7 +47,7 @@ fn header(bytes: &[u8]) -> Result<Vec<usize>, Error> {
 /// Unpacks a segment [PS3.5 G.3.2] as the next byte of each sample; what it holds beyond them is padding.
 fn unpack(segment: &[u8], plane: &mut [i32]) -> Result<(), Error> {
     const SHORT: Error = Error::Malformed("an RLE segment that ends too early");
-    let mut put = |sample: &mut i32, byte: u8| *sample = sample.wrapping_shl(8) | i32::from(byte);
+    let put = |sample: &mut i32, byte: u8| *sample = sample.wrapping_shl(8) | i32::from(byte);
     let (mut samples, mut rest) = (plane, segment);
     while !samples.is_empty() {
         let (&head, after) = rest.split_first().ok_or(SHORT)?;
