@@ -11,7 +11,14 @@ use crate::limits::ScanLimits;
 use crate::stored_value::StoredValue;
 
 pub(crate) const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
-const PALETTE: [Tag; 3] = [Tag(0x0028, 0x1201), Tag(0x0028, 0x1202), Tag(0x0028, 0x1203)];
+const PALETTE: [Tag; 6] = [
+    Tag(0x0028, 0x1201),
+    Tag(0x0028, 0x1202),
+    Tag(0x0028, 0x1203),
+    Tag(0x0028, 0x1221),
+    Tag(0x0028, 0x1222),
+    Tag(0x0028, 0x1223),
+];
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0008);
 const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0009);
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7fe0, 0x0001);
@@ -24,7 +31,7 @@ pub(crate) struct DataSet {
     /// Short values of the outermost level, in the order in which they ended; no private ones, no bulk.
     pub(crate) values: Vec<RawValue>,
     pub(crate) pixel_data: RawPixelData,
-    /// Palette Color Lookup Table Data of the outermost level, red, green and blue.
+    /// Palette Color Lookup Table Data of the outermost level, plain or in segments.
     pub(crate) palette: Vec<(Tag, StoredValue)>,
     /// Extended Offset Table: offsets and lengths [PS3.3 C.7.6.3.1.8].
     pub(crate) extended_offsets: Vec<u64>,

@@ -1,5 +1,7 @@
 //! Palette Color Lookup Tables [PS3.3 C.7.6.3.1.5, C.7.6.3.1.6]: indices become red, green and blue.
 
+mod segments;
+
 use codestream::ByteSource;
 use dicom_bridge::{ScanLimits, ScannedObject};
 
@@ -12,6 +14,9 @@ pub(super) struct Palette {
     first: i32,
     tables: [Vec<i32>; 3],
 }
+
+/// From the tag of a plain table to that of one in segments.
+const SEGMENTED: u32 = 0x20;
 
 /// Longest table: 65536 entries of two bytes.
 const MOST_BYTES: u64 = 1 << 17;
@@ -33,7 +38,7 @@ impl Palette {
         if !(1..=16).contains(&bits) {
             return Err(damaged("the entries of the palette have no depth that exists"));
         }
-        let table = |tag| table(object, scanned, tag, entries);
+        let table = |tag| table(object, scanned, tag, (entries, bits));
         Ok(Self { first, tables: [table(0x0028_1201)?, table(0x0028_1202)?, table(0x0028_1203)?] })
     }
 
@@ -54,9 +59,19 @@ impl Palette {
     }
 }
 
-fn table(object: &dyn ByteSource, scanned: &ScannedObject, tag: u32, entries: usize) -> Result<Vec<i32>, Refusal> {
-    let value = scanned.palette.iter().find(|(found, _)| *found == tag);
-    let (_, value) = value.ok_or_else(|| unsupported("a palette without tables, or in segments"))?;
+fn table(
+    object: &dyn ByteSource,
+    scanned: &ScannedObject,
+    tag: u32,
+    (entries, bits): (usize, i32),
+) -> Result<Vec<i32>, Refusal> {
+    let find = |tag| scanned.palette.iter().find(|(found, _)| *found == tag).map(|(_, value)| value);
+    let (value, is_segmented) = match (find(tag), find(tag + SEGMENTED)) {
+        (Some(value), _) => (value, false),
+        (None, Some(_)) if bits != 16 => return Err(unsupported("a palette in segments of bytes")),
+        (None, Some(value)) => (value, true),
+        (None, None) => return Err(damaged("a table of the palette is missing")),
+    };
     if value.len() > MOST_BYTES {
         return Err(damaged("a table of the palette is longer than it can be"));
     }
@@ -66,6 +81,12 @@ fn table(object: &dyn ByteSource, scanned: &ScannedObject, tag: u32, entries: us
         Ok(())
     });
     copied.map_err(|error| damaged(&error.to_string()))?;
+    if is_segmented {
+        let words = bytes.chunks_exact(2).filter_map(|word| word.try_into().ok());
+        let words: Vec<i32> = words.map(|word| i32::from(u16::from_le_bytes(word))).collect();
+        let expanded = segments::expand(&words, entries);
+        return expanded.ok_or_else(|| damaged("a table of the palette in segments that cannot be put together"));
+    }
     let table: Vec<i32> = if bytes.len() >= 2 * entries {
         let words = bytes.chunks_exact(2).filter_map(|word| word.try_into().ok());
         words.map(|word| i32::from(u16::from_le_bytes(word))).take(entries).collect()
