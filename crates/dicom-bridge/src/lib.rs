@@ -31,6 +31,8 @@ mod fragments;
 mod frames;
 mod input;
 mod limits;
+pub mod media_type;
+pub mod multipart;
 mod object;
 mod text;
 mod transfer_syntax;
