@@ -20,6 +20,7 @@ pub fn is_part10(first: &[u8]) -> bool {
 }
 
 /// What the File Meta Information says.
+#[derive(Debug, Clone)]
 pub(crate) struct FileMeta {
     pub(crate) transfer_syntax: TransferSyntax,
     pub(crate) sop_class_uid: Option<String>,
