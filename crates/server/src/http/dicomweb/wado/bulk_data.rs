@@ -16,7 +16,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     body::{self, Bytestream, Part},
-    frames::{OCTET_STREAM, retrieve_all, single},
+    frames::{OCTET_STREAM, ranges, retrieve_all, single},
     instances::{Places, find_one, instance_url, read},
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) async fn retrieve(
     if let Some(extents) = extents.filter(|_| !is_multipart) {
         return single(&headers, OCTET_STREAM, &format!("\"{key}-{path}\""), &file, &extents);
     }
-    let bytes = bytes_of(file, found);
+    let bytes = bytes_of(file, &found);
     if !is_multipart {
         return body::response(OCTET_STREAM, Body::from_stream(bytes));
     }
@@ -69,18 +69,19 @@ pub(super) async fn retrieve(
     body::multipart(OCTET_STREAM, stream::iter([Ok(part)]).boxed())
 }
 
-fn bytes_of(file: Arc<StoredFile>, found: BulkData) -> Bytestream {
-    match found {
-        BulkData::Fragments(extents) => {
-            let ranges = extents.iter().map(|extent| extent.offset..extent.offset.saturating_add(extent.len));
-            file.stream(ranges.collect())
-        }
+fn bytes_of(file: Arc<StoredFile>, found: &BulkData) -> Bytestream {
+    let extents = match found {
+        BulkData::Fragments(extents) => extents.clone(),
         BulkData::Value(value) => match value.extent(&(0..value.len())) {
-            Some(extent) => file.stream(vec![extent.offset..extent.offset.saturating_add(extent.len)]),
-            None => body::written(move |out| {
-                let whole = 0..value.len();
-                value.copy(&*file, &ScanLimits::default(), &whole, &mut |piece| out.write_all(piece))
-            }),
+            Some(extent) => vec![extent],
+            None => {
+                let value = value.clone();
+                return body::written(move |out| {
+                    let whole = 0..value.len();
+                    value.copy(&*file, &ScanLimits::default(), &whole, &mut |piece| out.write_all(piece))
+                });
+            }
         },
-    }
+    };
+    file.stream(ranges(&extents, &(0..u64::MAX)))
 }

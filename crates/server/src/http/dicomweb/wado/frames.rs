@@ -50,7 +50,7 @@ pub(super) async fn retrieve(
     let accepted = Accepted::of(&headers, query.as_deref());
     let chosen = accepted.choose(|offer| {
         let media_type = frame_type(&table.transfer_syntax, offer)?;
-        (offer.is_multipart || frames.len() == 1).then(|| (offer.is_multipart, media_type))
+        (offer.is_multipart || frames.len() == 1).then_some((offer.is_multipart, media_type))
     });
     let (is_multipart, media_type) = chosen.ok_or_else(|| not_acceptable(&table.transfer_syntax))?;
     let content_type = format!("{media_type}; transfer-syntax={}", sent_syntax(&table.transfer_syntax));
@@ -194,7 +194,7 @@ pub(super) fn single(
 }
 
 /// A part of what lies in these extents, counted as if they were one.
-fn ranges(extents: &[Extent], part: &Range<u64>) -> Vec<Range<u64>> {
+pub(super) fn ranges(extents: &[Extent], part: &Range<u64>) -> Vec<Range<u64>> {
     let mut before = 0u64;
     let mut found = Vec::with_capacity(extents.len());
     for extent in extents {
