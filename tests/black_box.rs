@@ -57,5 +57,7 @@ mod transcode;
 mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;
+#[path = "black_box/wado.rs"]
+mod wado;
 #[path = "black_box/whole_images.rs"]
 mod whole_images;

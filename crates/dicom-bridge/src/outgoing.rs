@@ -77,7 +77,7 @@ impl Outgoing<'_> {
     #[must_use]
     pub fn forms(&self) -> Vec<OutgoingForm> {
         let native = NATIVE.iter().map(|uid| TransferSyntax::from_uid(uid)).filter(|other| other != self.stored);
-        let native = native.filter(|_| is_native(self.stored)).map(OutgoingForm::Reencoded);
+        let native = native.filter(|_| self.stored.is_native()).map(OutgoingForm::Reencoded);
         let mut whole: Vec<_> = [OutgoingForm::AsStored(self.stored.clone())].into_iter().chain(native).collect();
         let mut forms: Vec<_> = self.referable.iter().flat_map(referenced).collect();
         if self.prefers_referenced {
@@ -188,12 +188,11 @@ fn tells_the_truth(meta: &FileMeta, written: Encoding) -> bool {
     meta.transfer_syntax.is_implicit() != Some(true) || written == Encoding::ImplicitLittle
 }
 
-fn is_native(transfer_syntax: &TransferSyntax) -> bool {
-    transfer_syntax.is_known() && !transfer_syntax.is_encapsulated() && !transfer_syntax.is_jpip_referenced()
-}
+/// The UID of Explicit VR Little Endian, which every receiver understands [PS3.5 10.1, A.2].
+pub const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 
 /// Explicit, Implicit and Deflated Explicit VR Little Endian; nobody is sent what is retired.
-const NATIVE: [&str; 3] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"];
+const NATIVE: [&str; 3] = [EXPLICIT_LITTLE, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"];
 
 #[cfg(test)]
 mod tests;

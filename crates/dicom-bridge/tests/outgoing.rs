@@ -1,5 +1,5 @@
 //! The forms in which stored objects go out, over every DICOM file of the test data.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,21 +56,21 @@ fn data_set(source: &Vec<u8>, form: &OutgoingForm) -> Vec<u8> {
     out
 }
 
-fn json_of(bytes: &Vec<u8>) -> Value {
+fn json_of(bytes: &[u8]) -> Value {
     let mut out = Vec::new();
-    write_model(bytes, &ScanLimits::default(), ModelForm::Json, "/b/", &mut out).unwrap();
+    write_model(&bytes, &ScanLimits::default(), ModelForm::Json, "/b/", &mut out).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 
-fn native_pixels(bytes: &Vec<u8>) -> Option<Vec<u8>> {
+fn native_pixels(bytes: &[u8]) -> Option<Vec<u8>> {
     let limits = ScanLimits::default();
-    let PixelData::Native(value) = scan(bytes, &limits).unwrap().pixel_data else { return None };
+    let PixelData::Native(value) = scan(&bytes, &limits).unwrap().pixel_data else { return None };
     let mut pixels = Vec::new();
     let keep = &mut |piece: &[u8]| {
         pixels.extend_from_slice(piece);
         Ok(())
     };
-    value.copy(bytes, &limits, &(0..value.len()), keep).unwrap();
+    value.copy(&bytes, &limits, &(0..value.len()), keep).unwrap();
     Some(pixels)
 }
 

@@ -28,9 +28,9 @@ fn compressed(photometric: &str, frame: Vec<u8>) -> Vec<u8> {
     object.encapsulate(&[frame.clone(), frame], OffsetTable::Basic, 1).unwrap()
 }
 
-fn referable(file: &Vec<u8>) -> Result<Referable, NotReferable> {
-    let scanned = scan(file, &ScanLimits::default()).unwrap();
-    Referable::of_stored(file, &scanned, &Limits::default())
+fn referable(file: &[u8]) -> Result<Referable, NotReferable> {
+    let scanned = scan(&file, &ScanLimits::default()).unwrap();
+    Referable::of_stored(&file, &scanned, &Limits::default())
 }
 
 fn data_set(source: &Vec<u8>, form: &OutgoingForm) -> Result<Vec<u8>, ObjectError> {

@@ -1,6 +1,8 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
+mod accept;
 mod qido;
+mod wado;
 
 use std::sync::Arc;
 
@@ -12,5 +14,5 @@ use crate::app::App;
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().nest(BASE, qido::routes())
+    Router::new().nest(BASE, qido::routes().merge(wado::routes()))
 }
