@@ -35,6 +35,8 @@ mod listing;
 mod media;
 #[path = "black_box/metadata.rs"]
 mod metadata;
+#[path = "black_box/outgoing.rs"]
+mod outgoing;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]

@@ -16,7 +16,7 @@ use crate::written::{Bytestream, written};
 /// What a JPIP Referenced object can say of the instance; `None` if there can be none, or it cannot be read now.
 pub(crate) async fn referable(app: &App, row: &InstanceRow) -> Option<Referable> {
     let stored = TransferSyntax::from_uid(&row.transfer_syntax_uid);
-    if row.state == State::Unservable || !(stored.is_jpeg2000() || stored.is_htj2k()) {
+    if row.state == State::Unservable || !stored.is_encapsulated() {
         return None;
     }
     let (storage, key) = (app.storage().clone(), row.object_key);
