@@ -29,6 +29,7 @@ pub(crate) mod error;
 mod header_case;
 mod http2;
 mod import_api;
+mod intake;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;

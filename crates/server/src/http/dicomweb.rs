@@ -1,6 +1,7 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
 mod accept;
+mod stow;
 mod wado;
 
 use std::sync::Arc;
@@ -13,5 +14,5 @@ use crate::app::App;
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().nest(BASE, wado::routes())
+    Router::new().nest(BASE, wado::routes().merge(stow::routes()))
 }
