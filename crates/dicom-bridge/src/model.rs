@@ -53,8 +53,8 @@ pub fn write_model(
 }
 
 /// Writes a data set in Explicit VR Little Endian that stands alone.
-pub(crate) fn write_data_set(bytes: &Vec<u8>, form: ModelForm, out: &mut dyn io::Write) -> Result<(), ObjectError> {
-    let (limits, mut input) = (ScanLimits::default(), ObjectInput::new(bytes, 0));
+pub(crate) fn write_data_set(bytes: &[u8], form: ModelForm, out: &mut dyn io::Write) -> Result<(), ObjectError> {
+    let (limits, mut input) = (ScanLimits::default(), ObjectInput::new(&bytes, 0));
     write_elements(&mut Elements::new(&mut input, Encoding::ExplicitLittle, &limits), form, "", out)
 }
 

@@ -1,5 +1,5 @@
 //! Attributes as JSON and XML, and objects written anew, over every DICOM file of the test data.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use dicom_bridge::write::{NewAttributes, NewObject, OffsetTable};
 use dicom_bridge::{PixelData, ScanLimits, scan};
 use serde_json::{Value, json};
 
-fn model(bytes: &Vec<u8>, form: ModelForm) -> String {
+fn model(bytes: &[u8], form: ModelForm) -> String {
     let mut out = Vec::new();
-    write_model(bytes, &ScanLimits::default(), form, "/b/", &mut out).unwrap();
+    write_model(&bytes, &ScanLimits::default(), form, "/b/", &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-fn json_of(bytes: &Vec<u8>) -> Value {
+fn json_of(bytes: &[u8]) -> Value {
     let text = model(bytes, ModelForm::Json);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
