@@ -1,6 +1,7 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
 mod accept;
+mod capabilities;
 mod stow;
 mod wado;
 
@@ -8,11 +9,13 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub(super) use capabilities::are_asked as asks_for_capabilities;
+
 use crate::app::App;
 
 /// Where the services lie.
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().nest(BASE, wado::routes().merge(stow::routes()))
+    capabilities::routes().nest(BASE, wado::routes().merge(stow::routes()))
 }
