@@ -2,7 +2,7 @@
 
   dicomweb.py --precinct BINARY [--only TEXT]
 
-Each file is stored, and what was taken comes out again: as it was stored, byte for byte; without a transfer syntax, where
+Each file is stored by STOW-RS, and must be taken or refused as by import; what was taken comes out again: as it was stored, byte for byte; without a transfer syntax, where
 native objects are written anew in Explicit VR Little Endian and must hold the same values; its attributes as DICOM JSON, which
 are those that pydicom makes of the file; its frames, which are those that pydicom finds. The last line counts.
 """
@@ -10,6 +10,7 @@ are those that pydicom makes of the file; its frames, which are those that pydic
 import argparse
 import http.client
 import io
+import json
 import math
 import struct
 import sys
@@ -21,7 +22,7 @@ import c_store
 import examine
 import run
 from dicomweb_client.api import DICOMwebClient
-from pydicom import config, dcmread
+from pydicom import config, dcmread, examples
 from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian
@@ -160,6 +161,42 @@ def get(server, path, accept):
     return response.status, response.headers, response.read()
 
 
+def store(server, stored):
+    """Stores a file; raises LookupError for one that is refused, as import refuses it."""
+    body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + stored + b"\r\n--x--"
+    connection = http.client.HTTPConnection(server.address, timeout=120)
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'}
+    connection.request("POST", "/dicom-web/studies", body=body, headers=headers)
+    response = connection.getresponse()
+    told = json.loads(response.read())
+    by_import = server.request("POST", "/api/v1/import?name=unused", stored)[0]
+    if response.status == 200:
+        if by_import != 200 or len(told["00081199"]["Value"]) != 1:
+            raise Differs(f"stored, but import says {by_import}: {told}")
+        return
+    reasons = [item["00081197"]["Value"][0] for tag in ("00081198", "0008119A") for item in told.get(tag, {}).get("Value", [])]
+    expected = {409: 0x0111, 422: 0xC000}.get(by_import)
+    if response.status != 409 or reasons != [expected]:
+        raise Differs(f"refused with {reasons}, import says {by_import}")
+    raise LookupError(f"refused with {reasons[0]:04X}")
+
+
+def check_storing_by_client(server, client):
+    """Two objects that dicomweb-client writes itself."""
+    made = []
+    for number_of in (1, 2):
+        one = dcmread(io.BytesIO(examples.get_path("ct").read_bytes()))
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number_of}"
+        made.append(one)
+    told = client.store_instances(made)
+    stored = [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence]
+    if stored != ["2.25.1", "2.25.2"] or "FailedSOPSequence" in told:
+        raise Differs(f"stored {stored}")
+    study = client.retrieve_study(made[0].StudyInstanceUID)
+    if {one.SOPInstanceUID for one in study} < {"2.25.1", "2.25.2"}:
+        raise Differs("the study does not hold what was stored")
+
+
 def check_attributes(client, uids, data_set):
     found = client.retrieve_instance_metadata(*uids)
     compare(data_set, found)
@@ -227,9 +264,7 @@ def check_frames(client, uids, data_set):
 def check(server, client, path):
     """Raises what is wrong; LookupError for a file that is not to be compared."""
     stored = path.read_bytes()
-    code, _, _ = server.request("POST", "/api/v1/import?name=unused", stored)
-    if code != 201:
-        raise LookupError(f"not taken: {code}")
+    store(server, stored)
     data_set = dcmread(path, force=True)
     uids = [text(data_set.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     if not all(uids):
@@ -249,9 +284,12 @@ def main():
     passed = failed = left_out = 0
     with examine.Server(Path(options.precinct).resolve()) as server:
         client = DICOMwebClient(f"{server.base}/dicom-web")
-        for name, path in sorted(files):
+        works = [(name, lambda path=path: check(server, client, path)) for name, path in sorted(files)]
+        if not options.only:
+            works.append(("storing by dicomweb-client", lambda: check_storing_by_client(server, client)))
+        for name, work in works:
             try:
-                check(server, client, path)
+                work()
             except LookupError as why:
                 left_out += 1
                 print(f"left out {name}: {why}")

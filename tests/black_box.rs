@@ -51,6 +51,8 @@ mod searches;
 mod series;
 #[path = "black_box/sessions.rs"]
 mod sessions;
+#[path = "black_box/stow.rs"]
+mod stow;
 #[path = "black_box/stream.rs"]
 mod stream;
 #[path = "black_box/transcode.rs"]

@@ -287,3 +287,33 @@ fn urls_are_below_the_public_url() {
     let uri = metadata[0]["7FE00010"]["BulkDataURI"].as_str().unwrap();
     assert_eq!(uri, format!("https://images.example/pacs{SERIES}/instances/{UID}/bulkdata/7FE00010"));
 }
+
+#[test]
+fn capabilities_are_told_and_browsers_may_still_ask_whether_they_may_ask() {
+    let house = House::open();
+    for method in ["GET", "OPTIONS"] {
+        let wadl = house.connect().exchange(method, "/dicom-web/", &[], &[]);
+        assert_eq!((wadl.status, wadl.header("Content-Type")), (200, Some("application/vnd.sun.wadl+xml")), "{method}");
+        assert!(wadl.text().contains(&format!("<resources base=\"{}/dicom-web\">", house.url())));
+        let json = house.connect().exchange(method, "/dicom-web", &[("Accept", "application/json")], &[]).json();
+        let resources = json["application"]["resources"]["resource"].as_array().unwrap();
+        // Whatever is told can be asked for: nothing of it is an unknown path or method.
+        for resource in resources {
+            let path = resource["@path"].as_str().unwrap();
+            let path: String = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "/1" } else { part })
+                .fold("/dicom-web".to_owned(), |path, part| format!("{path}/{}", part.trim_start_matches('/')));
+            for asked in resource["method"].as_array().unwrap() {
+                let method = asked["@name"].as_str().unwrap();
+                let answer = house.connect().exchange(method, &path, &[], &[]);
+                let is_known = answer.status != 405 && !answer.text().contains("nothing at this path");
+                assert!(is_known, "{method} {path}: {}", answer.text());
+            }
+        }
+    }
+    assert_eq!(ask(&house, "/dicom-web/", &[("Accept", "image/jp2")]).status, 406);
+    let preflight = [("Origin", "http://localhost:3000"), ("Access-Control-Request-Method", "GET")];
+    let answer = house.connect().exchange("OPTIONS", "/dicom-web/", &preflight, &[]);
+    assert_eq!((answer.status, answer.header("Access-Control-Allow-Origin")), (204, Some("http://localhost:3000")));
+}

@@ -15,7 +15,10 @@ use std::io;
 
 use codestream::ByteSource;
 
+use crate::element::Encoding;
+use crate::elements::Elements;
 use crate::error::ObjectError;
+use crate::input::ObjectInput;
 use crate::limits::ScanLimits;
 use crate::object::with_elements;
 use walker::Walker;
@@ -46,10 +49,25 @@ pub fn write_model(
     bulk_base: &str,
     out: &mut dyn io::Write,
 ) -> Result<(), ObjectError> {
-    with_elements(source, limits, |_meta, elements| match form {
+    with_elements(source, limits, |_meta, elements| write_elements(elements, form, bulk_base, out))
+}
+
+/// Writes a data set in Explicit VR Little Endian that stands alone.
+pub(crate) fn write_data_set(bytes: &[u8], form: ModelForm, out: &mut dyn io::Write) -> Result<(), ObjectError> {
+    let (limits, mut input) = (ScanLimits::default(), ObjectInput::new(&bytes, 0));
+    write_elements(&mut Elements::new(&mut input, Encoding::ExplicitLittle, &limits), form, "", out)
+}
+
+fn write_elements(
+    elements: &mut Elements<'_>,
+    form: ModelForm,
+    bulk_base: &str,
+    out: &mut dyn io::Write,
+) -> Result<(), ObjectError> {
+    match form {
         ModelForm::Json => Walker::new(&mut json::Writer::new(out), bulk_base).walk(elements),
         ModelForm::Xml => Walker::new(&mut xml::Writer::new(out), bulk_base).walk(elements),
-    })
+    }
 }
 
 /// One attribute's value on its way out.

@@ -24,6 +24,8 @@ use crate::listening::accept;
 use crate::telemetry::Counted;
 use conversation::Conversation;
 
+pub(crate) use receiving::status_of;
+
 /// How long a peer may keep an association waiting.
 #[derive(Debug, Clone, Copy)]
 struct Patience {

@@ -7,7 +7,7 @@ mod attributes;
 mod body;
 mod bulk_data;
 mod frames;
-mod instances;
+pub(super) mod instances;
 mod objects;
 mod range;
 
