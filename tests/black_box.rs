@@ -15,6 +15,8 @@ mod crash;
 mod databases;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
+#[path = "black_box/dicom_out.rs"]
+mod dicom_out;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]

@@ -125,6 +125,11 @@ impl Attributes {
     }
 }
 
+/// All short public attributes of the outermost level, by ascending tag; those without a value have none in the list.
+pub(crate) fn list_attributes(data_set: &DataSet) -> Vec<Attribute> {
+    Values { data_set, character_set: data_set.character_set() }.listed()
+}
+
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 impl DataSet {

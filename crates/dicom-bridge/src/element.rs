@@ -88,7 +88,7 @@ const fn defined(len: u32) -> Option<u64> {
 }
 
 /// Whether the explicit form of `vr` has a length of 16 bits [PS3.5 7.1.2].
-const fn has_short_length(vr: VR) -> bool {
+pub(crate) const fn has_short_length(vr: VR) -> bool {
     use VR::{AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US};
     matches!(vr, AE | AS | AT | CS | DA | DS | DT | FD | FL | IS | LO | LT | PN | SH | SL | SS | ST | TM | UI | UL | US)
 }
