@@ -45,6 +45,8 @@ mod pictures;
 mod process;
 #[path = "black_box/scu.rs"]
 mod scu;
+#[path = "black_box/searches.rs"]
+mod searches;
 #[path = "black_box/series.rs"]
 mod series;
 #[path = "black_box/sessions.rs"]

@@ -52,8 +52,8 @@ pub struct Attributes {
     pub photometric_interpretation: Option<String>,
     /// Pixel Data Provider URL (0028,7FE0). A stranger's: never to be fetched.
     pub pixel_data_provider_url: Option<String>,
-    /// All short public attributes of the outermost level, those above included, by ascending tag. The
-    /// character set is not among them: all text here is UTF-8.
+    /// All short public attributes, those above included, by ascending tag, with what describes the object inside
+    /// sequences. The character set is not among them: all text here is UTF-8.
     pub listed: Vec<Attribute>,
     declared_frames: Option<u32>,
 }
@@ -67,6 +67,8 @@ pub struct Attribute {
     pub vr: &'static str,
     /// The values in order; numbers in decimal, tags as eight hex digits. An empty value is an empty string.
     pub values: Vec<String>,
+    /// The items of a sequence, each its attributes by ascending tag.
+    pub items: Vec<Vec<Self>>,
 }
 
 impl fmt::Debug for Attributes {
@@ -87,7 +89,10 @@ impl fmt::Debug for Attribute {
 
 impl Attributes {
     pub(crate) fn interpret(data_set: &DataSet, meta_sop_class: Option<String>) -> Result<Self, ObjectError> {
-        let values = Values { data_set, character_set: data_set.character_set() };
+        let values = Values {
+            data_set,
+            character_set: character_set(&data_set.values).unwrap_or_else(|| CharacterSet::from_value(b"")),
+        };
         let uid = |tag, attribute| values.uid(tag, attribute);
         let missing = |attribute| ObjectError::Missing { attribute };
         let sop_instance_uid = uid(Tag(0x0008, 0x0018), "SOPInstanceUID")?.ok_or(missing("SOPInstanceUID"))?;
@@ -114,7 +119,7 @@ impl Attributes {
             planar_configuration: small(0x0006),
             photometric_interpretation: values.text(Tag(0x0028, 0x0004)),
             pixel_data_provider_url: values.text(Tag(0x0028, 0x7fe0)),
-            listed: values.listed(),
+            listed: list(&data_set.values, &values.character_set, data_set.encoding),
             declared_frames,
         })
     }
@@ -136,11 +141,12 @@ impl DataSet {
     fn find(&self, tag: Tag) -> impl Iterator<Item = &RawValue> {
         self.values.iter().filter(move |value| value.tag == tag)
     }
+}
 
-    fn character_set(&self) -> CharacterSet {
-        let value = self.find(SPECIFIC_CHARACTER_SET).next().and_then(|value| value.bytes.as_deref());
-        CharacterSet::from_value(value.unwrap_or_default())
-    }
+/// The character set that a data set or an item says it is in.
+fn character_set(values: &[RawValue]) -> Option<CharacterSet> {
+    let value = values.iter().find(|value| value.tag == SPECIFIC_CHARACTER_SET)?;
+    Some(CharacterSet::from_value(value.bytes.as_deref().unwrap_or_default()))
 }
 
 struct Values<'a> {
@@ -185,43 +191,55 @@ impl Values<'_> {
         text.split('\\').next()?.trim_matches(PADDING).parse().ok()
     }
 
-    fn listed(&self) -> Vec<Attribute> {
-        let mut listed = Vec::new();
-        for value in &self.data_set.values {
-            let unwanted = value.tag == SPECIFIC_CHARACTER_SET
-                || matches!(value.vr, VR::UN | VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::SQ);
-            let Some(bytes) = value.bytes.as_deref().filter(|_| !unwanted) else { continue };
-            let values = match Number::of(value.vr) {
-                Some(kind) => kind.decode(bytes, self.data_set.encoding).collect(),
-                None => self.text_values(value.vr, bytes),
-            };
-            let tag = u32::from(value.tag.group()) << 16 | u32::from(value.tag.element());
-            listed.push(Attribute { tag, vr: value.vr.to_string(), values });
-        }
-        listed.sort_by_key(|attribute| attribute.tag);
-        listed.dedup_by_key(|attribute| attribute.tag);
-        listed
-    }
-
-    fn text_values(&self, vr: VR, bytes: &[u8]) -> Vec<String> {
-        let text = self.decode_text(vr, bytes);
-        // In these a leading space has a meaning, and a backslash is one [PS3.5 6.2].
-        if matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR) {
-            let text = text.trim_end_matches(PADDING);
-            return if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
-        }
-        if text.trim_matches(PADDING).is_empty() {
-            return Vec::new();
-        }
-        text.split('\\').map(|value| value.trim_matches(PADDING).to_owned()).collect()
-    }
-
     fn decode_text(&self, vr: VR, bytes: &[u8]) -> String {
-        if matches!(vr, VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UT) {
-            return self.character_set.decode(bytes);
-        }
-        CharacterSet::from_value(b"").decode(bytes)
+        decode_text(&self.character_set, vr, bytes)
     }
+}
+
+/// The attributes of a data set or an item, by ascending tag.
+fn list(values: &[RawValue], around: &CharacterSet, encoding: Encoding) -> Vec<Attribute> {
+    let own = character_set(values);
+    let character_set = own.as_ref().unwrap_or(around);
+    let mut listed = Vec::new();
+    for value in values {
+        let unwanted = value.tag == SPECIFIC_CHARACTER_SET
+            || matches!(value.vr, VR::UN | VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV);
+        if unwanted {
+            continue;
+        }
+        let items = value.items.iter().map(|item| list(item, character_set, encoding)).collect();
+        let values = match (value.bytes.as_deref(), Number::of(value.vr)) {
+            (Some(bytes), Some(kind)) => kind.decode(bytes, encoding).collect(),
+            (Some(bytes), None) => text_values(character_set, value.vr, bytes),
+            (None, _) if value.vr == VR::SQ => Vec::new(),
+            (None, _) => continue,
+        };
+        let tag = u32::from(value.tag.group()) << 16 | u32::from(value.tag.element());
+        listed.push(Attribute { tag, vr: value.vr.to_string(), values, items });
+    }
+    listed.sort_by_key(|attribute| attribute.tag);
+    listed.dedup_by_key(|attribute| attribute.tag);
+    listed
+}
+
+fn text_values(character_set: &CharacterSet, vr: VR, bytes: &[u8]) -> Vec<String> {
+    let text = decode_text(character_set, vr, bytes);
+    // In these a leading space has a meaning, and a backslash is one [PS3.5 6.2].
+    if matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR) {
+        let text = text.trim_end_matches(PADDING);
+        return if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
+    }
+    if text.trim_matches(PADDING).is_empty() {
+        return Vec::new();
+    }
+    text.split('\\').map(|value| value.trim_matches(PADDING).to_owned()).collect()
+}
+
+fn decode_text(character_set: &CharacterSet, vr: VR, bytes: &[u8]) -> String {
+    if matches!(vr, VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UT) {
+        return character_set.decode(bytes);
+    }
+    CharacterSet::from_value(b"").decode(bytes)
 }
 
 const PADDING: [char; 2] = [' ', '\0'];

@@ -19,7 +19,7 @@ const EXTENDED_OFFSET_TABLE_LENGTHS: Tag = Tag(0x7fe0, 0x0002);
 #[derive(Debug)]
 pub(crate) struct DataSet {
     pub(crate) encoding: Encoding,
-    /// Short values of the outermost level, in the order of the object; no private ones, no bulk.
+    /// Short values of the outermost level, in the order in which they ended; no private ones, no bulk.
     pub(crate) values: Vec<RawValue>,
     pub(crate) pixel_data: RawPixelData,
     /// Extended Offset Table: offsets and lengths [PS3.3 C.7.6.3.1.8].
@@ -27,13 +27,15 @@ pub(crate) struct DataSet {
     pub(crate) extended_lengths: Vec<u64>,
 }
 
-/// The bytes of one value of the outermost level.
+/// One value: bytes, or the items of a sequence.
 #[derive(Debug)]
 pub(crate) struct RawValue {
     pub(crate) tag: Tag,
     pub(crate) vr: VR,
-    /// `None` if it was longer than the limits allow.
+    /// `None` if it was longer than the limits allow, and for a sequence.
     pub(crate) bytes: Option<Vec<u8>>,
+    /// The items of a sequence, each its short values.
+    pub(crate) items: Vec<Vec<Self>>,
 }
 
 /// The pixel data of the outermost level; those inside sequences (icons) are somebody else's.
@@ -52,6 +54,14 @@ struct Open {
     /// Where it or the nearest thing around it ends.
     bound: u64,
     encoding: Encoding,
+    /// What is kept of it; nothing of a sequence that nobody asks for.
+    kept: Option<Kept>,
+}
+
+/// A sequence or item as far as it has been read.
+enum Kept {
+    Sequence(Tag, Vec<Vec<RawValue>>),
+    Item(Vec<RawValue>),
 }
 
 struct Walk<'a> {
@@ -59,6 +69,8 @@ struct Walk<'a> {
     limits: &'a ScanLimits,
     elements: u64,
     kept_bytes: usize,
+    /// Of those, bytes inside sequences.
+    kept_in_sequences: usize,
     open: Vec<Open>,
     found: DataSet,
 }
@@ -73,7 +85,8 @@ impl DataSet {
             extended_offsets: Vec::new(),
             extended_lengths: Vec::new(),
         };
-        let mut walk = Walk { input, limits, elements: 0, kept_bytes: 0, open: Vec::new(), found };
+        let (open, kept_bytes, kept_in_sequences) = (Vec::new(), 0, 0);
+        let mut walk = Walk { input, limits, elements: 0, kept_bytes, kept_in_sequences, open, found };
         while walk.step()? {}
         Ok(walk.found)
     }
@@ -84,7 +97,7 @@ impl Walk<'_> {
     fn step(&mut self) -> Result<bool, ObjectError> {
         let position = self.input.position();
         while self.open.last().is_some_and(|open| open.end == Some(position)) {
-            self.open.pop();
+            self.close();
         }
         let Some(inner) = self.open.last() else {
             if self.input.at_end()? {
@@ -105,7 +118,7 @@ impl Walk<'_> {
                 }
                 // One that stands at the end of something with a length of its own says nothing new.
                 if delimited {
-                    self.open.pop();
+                    self.close();
                 }
                 Ok(true)
             }
@@ -130,7 +143,10 @@ impl Walk<'_> {
             }
             Shape::Value(len) => {
                 self.check_bound(header, len)?;
-                self.input.skip(len, "an element's value")
+                match self.open.last() {
+                    Some(Open { kept: Some(Kept::Item(_)), .. }) => self.keep_in_item(header, len),
+                    _ => self.input.skip(len, "an element's value"),
+                }
             }
         }
     }
@@ -205,7 +221,72 @@ impl Walk<'_> {
             None => None,
         };
         let around = self.open.last().map_or(u64::MAX, |open| open.bound);
-        self.open.push(Open { is_item, end, bound: end.unwrap_or(around), encoding });
+        let kept = if is_item { self.begin_item() } else { self.begin_sequence(header) };
+        self.open.push(Open { is_item, end, bound: end.unwrap_or(around), encoding, kept });
+        Ok(())
+    }
+
+    fn begin_item(&mut self) -> Option<Kept> {
+        let is_kept = matches!(self.open.last(), Some(Open { kept: Some(Kept::Sequence(..)), .. }));
+        (is_kept && self.makes_room(VALUE_OVERHEAD)).then(|| Kept::Item(Vec::new()))
+    }
+
+    fn begin_sequence(&mut self, header: &ElementHeader) -> Option<Kept> {
+        let is_inside = match self.open.last() {
+            None => true,
+            Some(open) => matches!(open.kept, Some(Kept::Item(_))),
+        };
+        let is_wanted = is_inside
+            && header.vr == VR::SQ
+            && is_public(header.tag)
+            && !LONG_SEQUENCES.contains(&header.tag)
+            && self.open.len() < 2 * KEPT_DEPTH;
+        (is_wanted && self.makes_room(VALUE_OVERHEAD)).then(|| Kept::Sequence(header.tag, Vec::new()))
+    }
+
+    /// Counts bytes inside sequences; where there is no room left, the outermost sequence that is open is given up.
+    fn makes_room(&mut self, bytes: usize) -> bool {
+        self.kept_in_sequences = self.kept_in_sequences.saturating_add(bytes);
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        let fits = self.kept_in_sequences <= self.limits.max_sequence_bytes
+            && self.kept_bytes <= self.limits.max_attribute_bytes;
+        if !fits {
+            self.open.iter_mut().for_each(|open| open.kept = None);
+        }
+        fits
+    }
+
+    /// Ends the innermost sequence or item; what is kept of it goes to the one around it.
+    fn close(&mut self) {
+        let ended = self.open.pop().and_then(|open| open.kept);
+        let around = self.open.last_mut().map(|open| &mut open.kept);
+        match (ended, around) {
+            (Some(Kept::Item(values)), Some(Some(Kept::Sequence(_, items)))) => items.push(values),
+            (Some(Kept::Sequence(tag, items)), Some(Some(Kept::Item(values)))) => {
+                values.push(RawValue { tag, vr: VR::SQ, bytes: None, items });
+            }
+            (Some(Kept::Sequence(tag, items)), None) => {
+                self.found.values.push(RawValue { tag, vr: VR::SQ, bytes: None, items });
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps a short value inside a sequence.
+    fn keep_in_item(&mut self, header: &ElementHeader, len: u64) -> Result<(), ObjectError> {
+        const WHAT: &str = "an element's value";
+        let size = usize::try_from(len).ok().filter(|_| len <= self.limits.max_value_bytes);
+        let Some(size) = size.filter(|_| is_public(header.tag) && !is_bulk(header.vr)) else {
+            return self.input.skip(len, WHAT);
+        };
+        if !self.makes_room(size.saturating_add(VALUE_OVERHEAD)) {
+            return self.input.skip(len, WHAT);
+        }
+        let mut bytes = vec![0; size];
+        self.input.read_exact(&mut bytes, WHAT)?;
+        if let Some(Open { kept: Some(Kept::Item(values)), .. }) = self.open.last_mut() {
+            values.push(RawValue { tag: header.tag, vr: header.vr, bytes: Some(bytes), items: Vec::new() });
+        }
         Ok(())
     }
 
@@ -222,10 +303,8 @@ impl Walk<'_> {
     fn keep_or_skip(&mut self, header: &ElementHeader, len: u64) -> Result<(), ObjectError> {
         const WHAT: &str = "an element's value";
         let (tag, vr) = (header.tag, header.vr);
-        let public = tag.group().is_multiple_of(2) && tag.group() >= 0x0008 && tag.element() != 0;
-        let bulk = matches!(vr, VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::UN | VR::SQ);
         // Image attributes count whatever VR they were given.
-        if !public || (bulk && tag.group() != 0x0028) {
+        if !is_public(tag) || (is_bulk(vr) && tag.group() != 0x0028) {
             return self.input.skip(len, WHAT);
         }
         let room = self.limits.max_attribute_bytes.saturating_sub(self.kept_bytes);
@@ -234,7 +313,7 @@ impl Walk<'_> {
             self.input.skip(len, WHAT)?;
             // Left out, but known to be there: identifiers must not be taken for absent.
             if self.kept_bytes < self.limits.max_attribute_bytes {
-                self.found.values.push(RawValue { tag, vr, bytes: None });
+                self.found.values.push(RawValue { tag, vr, bytes: None, items: Vec::new() });
                 self.kept_bytes += VALUE_OVERHEAD;
             }
             return Ok(());
@@ -242,7 +321,7 @@ impl Walk<'_> {
         let mut bytes = vec![0; size];
         self.input.read_exact(&mut bytes, WHAT)?;
         self.kept_bytes = self.kept_bytes.saturating_add(size).saturating_add(VALUE_OVERHEAD);
-        self.found.values.push(RawValue { tag, vr, bytes: Some(bytes) });
+        self.found.values.push(RawValue { tag, vr, bytes: Some(bytes), items: Vec::new() });
         Ok(())
     }
 
@@ -277,6 +356,32 @@ impl Walk<'_> {
         Ok(())
     }
 }
+
+fn is_public(tag: Tag) -> bool {
+    tag.group().is_multiple_of(2) && tag.group() >= 0x0008 && tag.element() != 0
+}
+
+const fn is_bulk(vr: VR) -> bool {
+    matches!(vr, VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::UN | VR::SQ)
+}
+
+/// Sequences inside sequences that are kept.
+const KEPT_DEPTH: usize = 4;
+
+/// Sequences that hold the object itself rather than describe it: functional groups, contents of reports, graphics,
+/// contours, icons, and the attributes that it had before.
+const LONG_SEQUENCES: [Tag; 10] = [
+    Tag(0x0088, 0x0200),
+    Tag(0x0040, 0xa730),
+    Tag(0x0070, 0x0001),
+    Tag(0x0062, 0x0002),
+    Tag(0x3006, 0x0039),
+    Tag(0x3006, 0x0010),
+    Tag(0x0400, 0x0561),
+    Tag(0x5200, 0x9229),
+    Tag(0x5200, 0x9230),
+    Tag(0x5400, 0x0100),
+];
 
 /// What a kept value costs beside its bytes, so that a million empty ones are bounded too.
 const VALUE_OVERHEAD: usize = 16;

@@ -23,6 +23,7 @@
 
 mod attributes;
 mod data_set;
+pub mod dictionary;
 pub mod dimse;
 mod element;
 mod error;

@@ -24,6 +24,7 @@ mod browser;
 mod catalog_api;
 mod connection;
 pub(crate) mod delivery;
+mod dicomweb;
 pub(crate) mod error;
 mod header_case;
 mod http2;
@@ -181,6 +182,7 @@ fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(admin::routes())
         .merge(catalog_api::routes())
+        .merge(dicomweb::routes())
         .merge(import_api::routes())
         .merge(page::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))

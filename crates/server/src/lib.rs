@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 mod dimse;
+mod finding;
 pub mod fsck;
 mod http;
 pub mod ingest;
