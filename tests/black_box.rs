@@ -13,10 +13,14 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/dicom_commitment.rs"]
+mod dicom_commitment;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
 #[path = "black_box/dicom_out.rs"]
 mod dicom_out;
+#[path = "black_box/dicom_queries.rs"]
+mod dicom_queries;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]

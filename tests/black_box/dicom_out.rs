@@ -9,7 +9,7 @@ use crate::dicom_in::{ct, data_set};
 use crate::house::House;
 use crate::scu::{CT, JPEG2000, Pdu, Scu, command_set, context, element_of, request_for, role, value};
 
-const IMPLICIT: &str = "1.2.840.10008.1.2";
+pub(crate) const IMPLICIT: &str = "1.2.840.10008.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const GET: &str = "1.2.840.10008.5.1.4.1.2.2.3";
 
@@ -28,7 +28,7 @@ fn native(uid: &str, transfer_syntax: &str) -> Vec<u8> {
 }
 
 /// Runs a program of dcmtk against a house; whether it was content, and what it said.
-fn dcmtk(program: &str, house: &House, options: &[&str]) -> (bool, String) {
+pub(crate) fn dcmtk(program: &str, house: &House, options: &[&str]) -> (bool, String) {
     let (host, port) = (house.dicom.ip().to_string(), house.dicom.port().to_string());
     let common = ["-v", "-aec", "PRECINCT", &host, &port];
     let output = Command::new(program).args(options).args(common).output().unwrap_or_else(|_| panic!("{program}"));
@@ -142,7 +142,7 @@ fn ask_for_study(scu: &mut Scu, message: u16) {
 }
 
 /// The next message: its command set, and its data set if one follows.
-fn message(scu: &mut Scu) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn message(scu: &mut Scu) -> (Vec<u8>, Vec<u8>) {
     let part = |pdu: Option<Pdu>| pdu.map(|(kind, contents)| (kind, contents[5], contents[6..].to_vec())).unwrap();
     let (kind, flags, set) = part(scu.receive());
     assert_eq!((kind, flags), (4, 3), "a whole command set");
@@ -160,7 +160,7 @@ fn message(scu: &mut Scu) -> (Vec<u8>, Vec<u8>) {
     (set, data)
 }
 
-fn number(set: &[u8], element: u16) -> Option<u16> {
+pub(crate) fn number(set: &[u8], element: u16) -> Option<u16> {
     Some(u16::from_le_bytes(element_of(set, element)?.try_into().unwrap()))
 }
 

@@ -5,6 +5,7 @@
 
 mod committing;
 mod conversation;
+mod finding;
 mod link;
 mod outgoing;
 mod outgoing_form;

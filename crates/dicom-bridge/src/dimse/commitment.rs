@@ -1,12 +1,10 @@
 //! Storage commitment [PS3.4 J.3]: what a peer wants to be sure of, and what it is told.
 
-use dicom_core::Tag;
-use dicom_object::InMemDicomObject;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 use thiserror::Error;
 
 use super::Request;
 use super::identifier::read_data_set;
+use crate::attributes::Attribute;
 use crate::error::ObjectError;
 use crate::uid::parse_uid;
 use crate::write::{NewAttributes, WriteError};
@@ -70,22 +68,16 @@ impl CommitmentRequest {
     /// - [`CommitmentError::Object`] if it is not whole, or has a UID that is none.
     /// - [`CommitmentError::Missing`] if it has no Transaction UID or no instance.
     pub fn parse(request: &Request) -> Result<Self, CommitmentError> {
-        // The walk knows how deep it may go; the library that reads items would go down with the nesting.
-        drop(read_data_set(&request.data_set, &request.transfer_syntax_uid)?);
-        let unreadable = ObjectError::Malformed { what: "a data set that cannot be read", offset: 0 };
-        let transfer_syntax = TransferSyntaxRegistry.get(&request.transfer_syntax_uid);
-        let object = transfer_syntax
-            .and_then(|uid| InMemDicomObject::read_dataset_with_ts(request.data_set.as_slice(), uid).ok());
-        let object = object.ok_or(unreadable)?;
-        let transaction_uid = uid(&object, Tag(0x0008, 0x1195), "TransactionUID")?;
-        let items = object.element_opt(Tag(0x0008, 0x1199)).ok().flatten();
-        let items = items.and_then(|sequence| sequence.items()).unwrap_or_default();
+        let attributes = read_data_set(request)?;
+        let transaction_uid = uid(&attributes, 0x0008_1195, "TransactionUID")?;
+        let items = attributes.iter().find(|attribute| attribute.tag == 0x0008_1199);
+        let items = items.map(|sequence| sequence.items.as_slice()).unwrap_or_default();
         let instances = items
             .iter()
             .map(|item| {
                 Ok(ReferencedInstance {
-                    sop_class_uid: uid(item, Tag(0x0008, 0x1150), "ReferencedSOPClassUID")?,
-                    sop_instance_uid: uid(item, Tag(0x0008, 0x1155), "ReferencedSOPInstanceUID")?,
+                    sop_class_uid: uid(item, 0x0008_1150, "ReferencedSOPClassUID")?,
+                    sop_instance_uid: uid(item, 0x0008_1155, "ReferencedSOPInstanceUID")?,
                 })
             })
             .collect::<Result<Vec<_>, CommitmentError>>()?;
@@ -144,10 +136,10 @@ impl CommitmentReport {
     }
 }
 
-fn uid(object: &InMemDicomObject, tag: Tag, attribute: &'static str) -> Result<String, CommitmentError> {
-    let element = object.element_opt(tag).ok().flatten().ok_or(CommitmentError::Missing(attribute))?;
-    let text = element.to_str().unwrap_or_default();
-    parse_uid(text.as_bytes(), attribute)?.ok_or(CommitmentError::Missing(attribute))
+fn uid(attributes: &[Attribute], tag: u32, attribute: &'static str) -> Result<String, CommitmentError> {
+    let text = attributes.iter().find(|known| known.tag == tag).and_then(|known| known.values.first());
+    let uid = parse_uid(text.map(String::as_bytes).unwrap_or_default(), attribute)?;
+    uid.ok_or(CommitmentError::Missing(attribute))
 }
 
 #[cfg(test)]

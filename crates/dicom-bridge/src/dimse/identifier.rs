@@ -92,7 +92,7 @@ impl Identifier {
     /// - [`IdentifierError::Object`] if it is not whole, or nests too deep, or has a UID that is none.
     /// - [`IdentifierError::Level`] if it does not say at which level, or at one that the model does not have.
     pub fn parse(request: &Request, root: Root) -> Result<Self, IdentifierError> {
-        let mut keys = list_attributes(&read_data_set(&request.data_set, &request.transfer_syntax_uid)?);
+        let mut keys = read_data_set(request)?;
         let level = keys.iter().find(|key| key.tag == QUERY_RETRIEVE_LEVEL).and_then(|key| key.values.first());
         let level = level.and_then(|text| Level::of(text, root)).ok_or(IdentifierError::Level)?;
         keys.retain(|key| key.tag != QUERY_RETRIEVE_LEVEL);
@@ -135,9 +135,9 @@ impl Identifier {
     }
 }
 
-/// Walks the short data set of a message.
-pub(super) fn read_data_set(bytes: &[u8], transfer_syntax_uid: &str) -> Result<DataSet, ObjectError> {
-    let encoding = match transfer_syntax_uid {
+/// The attributes in the short data set of a request.
+pub(super) fn read_data_set(request: &Request) -> Result<Vec<Attribute>, ObjectError> {
+    let encoding = match request.transfer_syntax_uid.as_str() {
         super::preference::IMPLICIT_LITTLE => Encoding::ImplicitLittle,
         _ => Encoding::ExplicitLittle,
     };
@@ -147,9 +147,11 @@ pub(super) fn read_data_set(bytes: &[u8], transfer_syntax_uid: &str) -> Result<D
         max_fragments: 0,
         max_value_bytes: MAX_DATA_SET as u64,
         max_attribute_bytes: 2 * MAX_DATA_SET,
+        max_sequence_bytes: 2 * MAX_DATA_SET,
         ..ScanLimits::default()
     };
-    DataSet::walk(&mut ObjectInput::new(&bytes, 0), encoding, &limits)
+    let bytes = request.data_set.as_slice();
+    Ok(list_attributes(&DataSet::walk(&mut ObjectInput::new(&bytes, 0), encoding, &limits)?))
 }
 
 const QUERY_RETRIEVE_LEVEL: u32 = 0x0008_0052;

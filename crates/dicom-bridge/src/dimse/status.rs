@@ -21,8 +21,6 @@ pub enum Status {
     UnrecognizedOperation,
     /// There is more to come, or a match is in the data set.
     Pending,
-    /// As [`Status::Pending`]; some of the keys that were asked for are not known here.
-    PendingWithoutSomeKeys,
     /// The peer cancelled it.
     Cancelled,
     /// Sub-operations were tried, and not all of them succeeded.
@@ -33,8 +31,6 @@ pub enum Status {
     CannotPerformSubOperations,
     /// Nobody is known by the title of the move destination.
     MoveDestinationUnknown,
-    /// The information object is none of those that are known here.
-    NoSuchInstance,
     /// The action is none of those that are known here.
     NoSuchAction,
     /// An argument of the action is missing or wrong.
@@ -57,13 +53,11 @@ impl Status {
             Self::ClassNotSupported => 0x0122,
             Self::UnrecognizedOperation => 0x0211,
             Self::Pending => 0xFF00,
-            Self::PendingWithoutSomeKeys => 0xFF01,
             Self::Cancelled => 0xFE00,
             Self::SubOperationsFailed => 0xB000,
             Self::CannotMatch => 0xA701,
             Self::CannotPerformSubOperations => 0xA702,
             Self::MoveDestinationUnknown => 0xA801,
-            Self::NoSuchInstance => 0x0112,
             Self::NoSuchAction => 0x0123,
             Self::InvalidArgument => 0x0115,
             Self::ResourceLimitation => 0x0213,
@@ -73,6 +67,6 @@ impl Status {
     /// Whether no further response follows one with this status.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Pending | Self::PendingWithoutSomeKeys)
+        !matches!(self, Self::Pending)
     }
 }

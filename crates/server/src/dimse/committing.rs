@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codestream::ByteSource as _;
 use dicom_bridge::TransferSyntax;
 use dicom_bridge::dimse::{
     Answer, CommitmentReport, CommitmentRequest, FailureReason, Proposal, ReferencedInstance, Request, Status,
@@ -145,10 +144,9 @@ async fn examine_one(app: &App, instance: &ReferencedInstance) -> Result<(), Fai
     if TransferSyntax::from_uid(&row.transfer_syntax_uid).is_jpip_referenced() {
         return Err(FailureReason::ProcessingFailure);
     }
-    let storage = app.storage().clone();
-    let stored = tokio::task::spawn_blocking(move || storage.open_object(&row.object_key).map(|file| file.len())).await;
-    match stored {
-        Ok(Ok(len)) if len == row.object_size => Ok(()),
+    // Asked anew: a file that is held open does not hear of what has become of it.
+    match app.storage().stream_object(&row.object_key).await.map(|(len, _unread)| len) {
+        Ok(len) if len == row.object_size => Ok(()),
         other => {
             tracing::error!(object.key = %row.object_key, found = ?other, "an object to be committed is not whole");
             Err(FailureReason::ProcessingFailure)

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use dicom_bridge::dimse::{Answer, Event, Request, Service, Status};
+use dicom_bridge::dimse::{Event, Request, Service};
 use tokio_util::sync::CancellationToken;
 
 use super::committing;
+use super::finding;
 use super::link::{Break, Link};
 use super::receiving::{Receiving, Verdict};
 use super::retrieving;
@@ -113,6 +114,7 @@ impl Conversation {
     async fn perform(&mut self, request: &Request) -> Result<(), Break> {
         self.link.begin_request();
         match request.service {
+            Service::Find(root) => finding::find(&self.app, &mut self.link, request, root).await,
             Service::Move(root) => {
                 retrieving::retrieve_by_move(&self.app, &mut self.link, request, root, &self.calling_ae_title).await
             }
@@ -121,10 +123,7 @@ impl Conversation {
                 committing::commit(&self.app, &mut self.link, request, &self.calling_ae_title).await
             }
             // Requests of these services come as events of their own.
-            Service::Verification | Service::Storage | Service::Find(_) => {
-                self.link.association().answer(request, &Answer::of(Status::UnrecognizedOperation));
-                Ok(())
-            }
+            Service::Verification | Service::Storage => Err(Break::Unexpected),
         }
     }
 }
