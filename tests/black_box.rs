@@ -7,14 +7,22 @@ mod captures;
 mod client_points;
 #[path = "black_box/client_streams.rs"]
 mod client_streams;
+#[path = "black_box/coding.rs"]
+mod coding;
 #[path = "black_box/command_line.rs"]
 mod command_line;
 #[path = "black_box/crash.rs"]
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/dicom_commitment.rs"]
+mod dicom_commitment;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
+#[path = "black_box/dicom_out.rs"]
+mod dicom_out;
+#[path = "black_box/dicom_queries.rs"]
+mod dicom_queries;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]

@@ -131,6 +131,12 @@ impl Attributes {
     }
 }
 
+/// All short public attributes, by ascending tag; those without a value have none in the list.
+pub(crate) fn list_attributes(data_set: &DataSet) -> Vec<Attribute> {
+    let character_set = character_set(&data_set.values).unwrap_or_else(|| CharacterSet::from_value(b""));
+    list(&data_set.values, &character_set, data_set.encoding)
+}
+
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 impl DataSet {

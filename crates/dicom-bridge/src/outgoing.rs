@@ -9,6 +9,7 @@ mod recoded;
 mod spliced;
 
 use std::io;
+use std::ops::Range;
 
 use codestream::ByteSource;
 use thiserror::Error;
@@ -18,7 +19,7 @@ use crate::error::ObjectError;
 use crate::file_meta::{FileMeta, has_preamble};
 use crate::limits::ScanLimits;
 use crate::object::encoding_at;
-use crate::referenced::Referable;
+use crate::referenced::{Referable, transfer_syntaxes_that_refer_to};
 use crate::transfer_syntax::TransferSyntax;
 use crate::write::file_head;
 use copied::copy;
@@ -103,6 +104,15 @@ impl Outgoing<'_> {
     }
 }
 
+/// The transfer syntaxes that an instance may go out in as far as the one that it is stored in tells, the best first: what
+/// a peer can be offered before the object is looked into.
+#[must_use]
+pub fn offerable(stored: &TransferSyntax) -> Vec<TransferSyntax> {
+    let forms = Outgoing { stored, referable: None, prefers_referenced: false }.forms();
+    let whole = forms.iter().map(|form| form.transfer_syntax().clone());
+    whole.chain(transfer_syntaxes_that_refer_to(stored)).collect()
+}
+
 fn referenced(referable: &Referable) -> [OutgoingForm; 2] {
     referable.transfer_syntaxes().map(|transfer_syntax| OutgoingForm::Referenced(transfer_syntax, *referable))
 }
@@ -121,6 +131,20 @@ pub struct OutgoingObject<'a> {
 }
 
 impl OutgoingObject<'_> {
+    /// Where the data set lies in the object as it goes out, if it does: `None` if it is written anew.
+    ///
+    /// # Errors
+    ///
+    /// - [`ObjectError`] if the File Meta Information cannot be read.
+    pub fn stored_data_set(&self) -> Result<Option<Range<u64>>, ObjectError> {
+        if !matches!(self.form, OutgoingForm::AsStored(_)) {
+            return Ok(None);
+        }
+        let meta = FileMeta::read(self.source, self.limits)?;
+        let written = encoding_at(self.source, meta.data_set_offset, &meta.transfer_syntax)?;
+        Ok(tells_the_truth(&meta, written).then(|| meta.data_set_offset..self.source.len()))
+    }
+
     /// Writes the data set alone, as a message has it.
     ///
     /// # Errors
@@ -128,12 +152,12 @@ impl OutgoingObject<'_> {
     /// - [`ObjectError`] if the object cannot be read; an error of `out` is [`ObjectError::Source`].
     /// - [`ObjectError::Malformed`] if it is to be written in a native encoding and is encapsulated.
     pub fn write_data_set(&self, out: &mut dyn io::Write) -> Result<(), ObjectError> {
+        if let Some(range) = self.stored_data_set()? {
+            return copy(self.source, range, out);
+        }
         let meta = FileMeta::read(self.source, self.limits)?;
         let written = encoding_at(self.source, meta.data_set_offset, &meta.transfer_syntax)?;
         match self.form {
-            OutgoingForm::AsStored(_) if tells_the_truth(&meta, written) => {
-                copy(self.source, meta.data_set_offset..self.source.len(), out)
-            }
             OutgoingForm::AsStored(to) | OutgoingForm::Reencoded(to) => {
                 self.encode(&meta, written, to, Edits::none(), out)
             }
@@ -154,10 +178,7 @@ impl OutgoingObject<'_> {
         sop_instance_uid: &str,
         out: &mut dyn io::Write,
     ) -> Result<(), ObjectError> {
-        let meta = FileMeta::read(self.source, self.limits)?;
-        let written = encoding_at(self.source, meta.data_set_offset, &meta.transfer_syntax)?;
-        let is_as_stored = matches!(self.form, OutgoingForm::AsStored(_));
-        if is_as_stored && tells_the_truth(&meta, written) && has_preamble(self.source)? {
+        if self.stored_data_set()?.is_some() && has_preamble(self.source)? {
             return copy(self.source, 0..self.source.len(), out);
         }
         let head = file_head(sop_class_uid, sop_instance_uid, self.form.transfer_syntax().uid());

@@ -143,6 +143,17 @@ impl Referable {
     }
 }
 
+/// The transfer syntaxes that refer to codestreams like those of objects that are stored in this one.
+pub(crate) fn transfer_syntaxes_that_refer_to(stored: &TransferSyntax) -> Vec<TransferSyntax> {
+    let uids = match stored {
+        _ if MULTI_COMPONENT.contains(&stored.uid()) => return Vec::new(),
+        _ if stored.is_htj2k() => HTJ2K_REFERENCED,
+        _ if stored.is_jpeg2000() => JPEG2000_REFERENCED,
+        _ => return Vec::new(),
+    };
+    uids.map(TransferSyntax::from_uid).into()
+}
+
 /// The main header of a frame, which may be a whole JP2 file.
 fn main_header(source: &dyn ByteSource, frame: &FrameExtents, limits: &Limits) -> Result<MainHeader, NotReferable> {
     let mut head = [0; 12];

@@ -42,6 +42,27 @@ pub(crate) async fn file(app: &App, row: &InstanceRow, form: OutgoingForm) -> Re
     Ok(bytes_of(app, row, form, move |object, out| object.write_file(&class, &instance, out)))
 }
 
+/// The data set of the instance in this form, as a message has it.
+///
+/// # Errors
+///
+/// - [`io::Error`] if the object cannot be read; what fails later comes in the stream.
+pub(crate) async fn data_set(app: &App, row: &InstanceRow, form: OutgoingForm) -> io::Result<Bytestream> {
+    let (storage, key, asked) = (app.storage().clone(), row.object_key, form.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let source = storage.open_object(&key).map_err(io::Error::other)?;
+        let limits = &ScanLimits::default();
+        let object = OutgoingObject { source: &*source, form: &asked, pixel_data_provider_url: "", limits };
+        let range = object.stored_data_set().map_err(io::Error::other)?;
+        Ok::<_, io::Error>((source, range))
+    });
+    // What lies there as it goes out needs no thread while it does.
+    match work.await.map_err(io::Error::other)?? {
+        (source, Some(range)) => Ok(source.stream(vec![range]).boxed()),
+        (_, None) => Ok(bytes_of(app, row, form, |object, out| object.write_data_set(out))),
+    }
+}
+
 fn bytes_of(
     app: &App,
     row: &InstanceRow,
