@@ -33,7 +33,7 @@ mod sqlite;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
-pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, Level, Match, Query, Want};
+pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, KeptAttributes, Level, Match, Query, Want};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
     Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, JobRow,

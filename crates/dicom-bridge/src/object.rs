@@ -6,6 +6,7 @@ use dicom_core::{Tag, VR};
 use crate::attributes::Attributes;
 use crate::data_set::{DataSet, RawPixelData};
 use crate::element::Encoding;
+use crate::elements::Elements;
 use crate::error::ObjectError;
 use crate::file_meta::FileMeta;
 use crate::frames::{Claims, find_frames};
@@ -61,19 +62,11 @@ pub enum PixelData {
 /// - [`ObjectError::LimitExceeded`] if it has more of something than `limits` allow.
 /// - [`ObjectError::Source`] if `source` fails.
 pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObject, ObjectError> {
-    let FileMeta { transfer_syntax, sop_class_uid, data_set_offset } = FileMeta::read(source, limits)?;
-    let encoding = encoding_at(source, data_set_offset, &transfer_syntax)?;
-    let mut plain;
-    let mut inflated;
-    let input: &mut dyn Input = if transfer_syntax.is_deflated() {
-        inflated = InflatedInput::new(source, data_set_offset, limits);
-        &mut inflated
-    } else {
-        plain = ObjectInput::new(source, data_set_offset);
-        &mut plain
-    };
-    let data_set = DataSet::walk(input, encoding, limits)?;
-    let in_object = input.is_object_space();
+    let (meta, data_set, in_object) = with_elements(source, limits, |meta, elements| {
+        let data_set = DataSet::walk(elements, limits)?;
+        Ok((meta.clone(), data_set, elements.is_object_space()))
+    })?;
+    let FileMeta { transfer_syntax, sop_class_uid, .. } = meta;
     let attributes = Attributes::interpret(&data_set, sop_class_uid)?;
     let pixel_data = match &data_set.pixel_data {
         RawPixelData::None => PixelData::None,
@@ -105,6 +98,26 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
     let number = |tag: Tag| u32::from(tag.group()) << 16 | u32::from(tag.element());
     let palette = data_set.palette.iter().map(|(tag, value)| (number(*tag), value.clone())).collect();
     Ok(ScannedObject { transfer_syntax, attributes, pixel_data, palette })
+}
+
+/// Opens the data set of a file and lets `work` walk through it.
+pub(crate) fn with_elements<T>(
+    source: &dyn ByteSource,
+    limits: &ScanLimits,
+    work: impl FnOnce(&FileMeta, &mut Elements<'_>) -> Result<T, ObjectError>,
+) -> Result<T, ObjectError> {
+    let meta = FileMeta::read(source, limits)?;
+    let encoding = encoding_at(source, meta.data_set_offset, &meta.transfer_syntax)?;
+    let mut plain;
+    let mut inflated;
+    let input: &mut dyn Input = if meta.transfer_syntax.is_deflated() {
+        inflated = InflatedInput::new(source, meta.data_set_offset, limits);
+        &mut inflated
+    } else {
+        plain = ObjectInput::new(source, meta.data_set_offset);
+        &mut plain
+    };
+    work(&meta, &mut Elements::new(input, encoding, limits))
 }
 
 /// Whether two files hold the same data set in the same transfer syntax, byte for byte, whatever their File Meta
@@ -146,7 +159,7 @@ const COMPARED: usize = 16 * 1024;
 /// Objects whose File Meta Information says implicit and whose elements carry VRs exist, and an unknown
 /// transfer syntax says nothing: the first element decides. No first element has a length that looks
 /// like a VR, that is more than 16 000 bytes.
-fn encoding_at(
+pub(crate) fn encoding_at(
     source: &dyn ByteSource,
     offset: u64,
     transfer_syntax: &TransferSyntax,

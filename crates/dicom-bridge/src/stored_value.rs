@@ -7,8 +7,9 @@ use codestream::{ByteSource, Extent};
 use dicom_core::VR;
 
 use crate::element::{ElementHeader, Encoding};
+use crate::elements::Elements;
 use crate::error::ObjectError;
-use crate::input::{Input, with_input_at};
+use crate::input::with_input_at;
 use crate::limits::ScanLimits;
 
 /// One value of a data set: where it lies and how it is to be read.
@@ -27,10 +28,10 @@ pub struct StoredValue {
 const PIECE: usize = 64 * 1024;
 
 impl StoredValue {
-    /// The value of the element whose header was read last.
-    pub(crate) fn at_hand(input: &dyn Input, encoding: Encoding, header: &ElementHeader, len: u64) -> Self {
-        let swapped = if encoding == Encoding::ExplicitBig { number_size(header.vr) } else { 1 };
-        let (position, in_object) = (input.position(), input.is_object_space());
+    /// The value of the element that `elements` stands before.
+    pub(crate) fn at_hand(elements: &Elements<'_>, header: &ElementHeader, len: u64) -> Self {
+        let swapped = if elements.encoding() == Encoding::ExplicitBig { number_size(header.vr) } else { 1 };
+        let (position, in_object) = (elements.position(), elements.is_object_space());
         Self { vr: header.vr, position, len, swapped, in_object }
     }
 
