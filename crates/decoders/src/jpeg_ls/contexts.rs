@@ -116,8 +116,8 @@ impl Context {
 
     /// Learns from an error [14495-1 A.6].
     pub(super) fn learn(&mut self, error: i32, parameters: &Parameters) {
-        self.b += error * (2 * parameters.near + 1);
-        self.a += error.abs();
+        self.b = self.b.saturating_add(error * (2 * parameters.near + 1));
+        self.a = self.a.saturating_add(error.abs());
         if self.n == parameters.reset {
             self.a >>= 1;
             self.b >>= 1;
