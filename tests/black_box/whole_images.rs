@@ -46,7 +46,7 @@ fn decoded(house: &House, name: &str, bytes: &[u8]) -> Vec<u8> {
     fs::read(&samples).unwrap()
 }
 
-fn has_openjpeg() -> bool {
+pub(crate) fn has_openjpeg() -> bool {
     let is_there = Command::new("opj_decompress").arg("-h").output().is_ok();
     assert!(is_there || std::env::var_os("CI").is_none(), "no opj_decompress");
     is_there

@@ -80,9 +80,7 @@ impl Service {
 
     /// Whether a peer of this address may connect at all.
     pub(crate) fn may_connect(&self, address: IpAddr) -> bool {
-        self.allow.is_empty()
-            || address.to_canonical().is_loopback()
-            || self.allow.iter().any(|network| network.contains(address))
+        Network::allow(&self.allow, address)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

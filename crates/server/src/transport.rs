@@ -15,8 +15,6 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::config::Network;
-
 pub(crate) mod carrying;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -137,8 +135,3 @@ impl Line {
 
 /// Responses of one channel that have been promised over HTTP and have not ended.
 const MAX_WAITING: usize = 64;
-
-/// Whether a peer may use a transport: the rule of the HTTP listener.
-fn is_allowed(allow: &[Network], ip: IpAddr) -> bool {
-    allow.is_empty() || ip.to_canonical().is_loopback() || allow.iter().any(|network| network.contains(ip))
-}

@@ -30,7 +30,7 @@ const CONNECTION_BUFFER: usize = 64 * 1024;
 
 /// What the system may hold of a response before it has room in the peer's window, in bytes: a newer request takes none of
 /// it back, and left to itself it grows to megabytes.
-const UNSENT: u32 = 128 * 1024;
+const UNSENT: u32 = 64 * 1024;
 
 /// Raises the soft limit of open files to the hard one, and returns how many connections fit below it.
 pub(crate) fn connections_within_descriptor_limit(wanted: usize) -> usize {
