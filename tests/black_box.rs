@@ -45,6 +45,8 @@ mod listing;
 mod media;
 #[path = "black_box/metadata.rs"]
 mod metadata;
+#[path = "black_box/outgoing.rs"]
+mod outgoing;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]
@@ -59,6 +61,8 @@ mod searches;
 mod series;
 #[path = "black_box/sessions.rs"]
 mod sessions;
+#[path = "black_box/stow.rs"]
+mod stow;
 #[path = "black_box/stream.rs"]
 mod stream;
 #[path = "black_box/transcode.rs"]
@@ -67,5 +71,7 @@ mod transcode;
 mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;
+#[path = "black_box/wado.rs"]
+mod wado;
 #[path = "black_box/whole_images.rs"]
 mod whole_images;

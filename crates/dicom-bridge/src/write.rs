@@ -10,6 +10,9 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 use thiserror::Error;
 
+use crate::model::{ModelForm, write_data_set};
+use crate::outgoing::EXPLICIT_LITTLE;
+
 /// A new object could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -102,6 +105,25 @@ impl NewAttributes {
         let transfer_syntax = TransferSyntaxRegistry.get(transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
         let written = self.object.write_dataset_with_ts(bytes, transfer_syntax);
         written.map_err(|error| WriteError::DataSet(error.to_string()))
+    }
+}
+
+impl NewAttributes {
+    /// As DICOM JSON or XML, in which what is sent in answer to a request is written.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError`] if a value does not suit its VR.
+    pub fn to_model(&self, form: ModelForm) -> Result<Vec<u8>, WriteError> {
+        if let Some((tag, vr)) = &self.fault {
+            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
+        }
+        let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
+        let transfer_syntax = TransferSyntaxRegistry.get(EXPLICIT_LITTLE).ok_or(WriteError::TransferSyntax)?;
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        self.object.write_dataset_with_ts(&mut bytes, transfer_syntax).map_err(|error| failed(&error))?;
+        write_data_set(&bytes, form, &mut out).map_err(|error| failed(&error))?;
+        Ok(out)
     }
 }
 

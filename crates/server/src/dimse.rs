@@ -34,6 +34,8 @@ use conversation::Conversation;
 use link::Link;
 use stream::Stream;
 
+pub(crate) use receiving::status_of;
+
 /// How long a peer may keep an association waiting.
 #[derive(Debug, Clone, Copy)]
 struct Patience {

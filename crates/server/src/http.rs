@@ -30,6 +30,7 @@ pub(crate) mod error;
 mod header_case;
 mod http2;
 mod import_api;
+mod intake;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
@@ -130,7 +131,7 @@ impl Service {
             let name = name.to_owned();
             return jpip::answer(&self.app, peer, &name, request).await;
         }
-        if request.method() == Method::OPTIONS {
+        if request.method() == Method::OPTIONS && !dicomweb::asks_for_capabilities(&request) {
             return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
         }
         if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {

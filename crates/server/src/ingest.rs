@@ -67,6 +67,8 @@ pub enum Announced {
         /// Affected SOP Instance UID.
         sop_instance_uid: String,
     },
+    /// An instance of the study with this Study Instance UID [PS3.18 10.5.1].
+    OfStudy(String),
 }
 
 /// What came of an object.
@@ -290,6 +292,11 @@ fn read_through(
             if let Announced::Instance { sop_class_uid, sop_instance_uid } = announced
                 && (sop_class_uid, sop_instance_uid)
                     != (&scanned.attributes.sop_class_uid, &scanned.attributes.sop_instance_uid)
+            {
+                return Err(IngestError::NotAsAnnounced);
+            }
+            if let Announced::OfStudy(study) = announced
+                && scanned.attributes.study_instance_uid.as_ref() != Some(study)
             {
                 return Err(IngestError::NotAsAnnounced);
             }

@@ -6,6 +6,7 @@ use super::{MAX_DATA_SET, Request, Root};
 use crate::attributes::{Attribute, list_attributes};
 use crate::data_set::DataSet;
 use crate::element::Encoding;
+use crate::elements::Elements;
 use crate::error::ObjectError;
 use crate::input::ObjectInput;
 use crate::limits::ScanLimits;
@@ -151,7 +152,9 @@ pub(super) fn read_data_set(request: &Request) -> Result<Vec<Attribute>, ObjectE
         ..ScanLimits::default()
     };
     let bytes = request.data_set.as_slice();
-    Ok(list_attributes(&DataSet::walk(&mut ObjectInput::new(&bytes, 0), encoding, &limits)?))
+    let mut input = ObjectInput::new(&bytes, 0);
+    let data_set = DataSet::walk(&mut Elements::new(&mut input, encoding, &limits), &limits)?;
+    Ok(list_attributes(&data_set))
 }
 
 const QUERY_RETRIEVE_LEVEL: u32 = 0x0008_0052;

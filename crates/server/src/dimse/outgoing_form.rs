@@ -1,20 +1,20 @@
-//! In which form a stored instance goes out to a peer: the one place that knows what can be made of what is stored.
+//! In which form a stored instance goes out to a peer.
 
-use std::sync::Arc;
+use std::io;
 
 use catalog::InstanceRow;
+use dicom_bridge::TransferSyntax;
 use dicom_bridge::dimse::PresentationContext;
-use dicom_bridge::outgoing::{OutgoingError, Part, data_set_parts, is_convertible};
-use dicom_bridge::{ScanLimits, TransferSyntax};
+use dicom_bridge::outgoing::{Outgoing, offerable};
 
 use crate::app::App;
-use crate::storage::{StorageError, StoredFile};
+use crate::outgoing::{data_set, referable};
+use crate::written::Bytestream;
 
-/// An instance that can go out: in which presentation context, and out of which parts its data set is made.
+/// An instance that can go out: in which presentation context, and its data set.
 pub(super) struct OutgoingForm {
     pub(super) context: u8,
-    pub(super) file: Arc<StoredFile>,
-    pub(super) parts: Vec<Part>,
+    pub(super) data_set: Bytestream,
 }
 
 /// Why an instance cannot go out to a peer.
@@ -23,20 +23,14 @@ pub(super) enum Unsendable {
     #[error("the peer takes no transfer syntax that it can be sent in")]
     NotTaken,
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Outgoing(#[from] OutgoingError),
-    #[error("reading it was broken off")]
-    BrokenOff,
+    Unreadable(#[from] io::Error),
 }
 
 /// Transfer syntaxes in which an instance that is stored in `stored` may go out, the best first. A peer is offered each
 /// in a presentation context of its own, so that it can take several.
 pub(super) fn offered(stored: &str) -> Vec<String> {
-    let stored = TransferSyntax::from_uid(stored);
-    let others = NATIVE.iter().map(|uid| TransferSyntax::from_uid(uid)).filter(|other| *other != stored);
-    let others: Vec<_> = others.filter(|other| is_convertible(&stored, other)).collect();
-    [stored].into_iter().chain(others).map(|transfer_syntax| transfer_syntax.uid().to_owned()).collect()
+    let offerable = offerable(&TransferSyntax::from_uid(stored));
+    offerable.iter().map(|transfer_syntax| transfer_syntax.uid().to_owned()).collect()
 }
 
 /// The outgoing form of an instance for the presentation contexts that the peer accepts: as stored where it takes that,
@@ -50,30 +44,29 @@ pub(super) async fn outgoing_form(
     instance: &InstanceRow,
     contexts: &[PresentationContext],
 ) -> Result<OutgoingForm, Unsendable> {
-    let chosen = context_for(&instance.sop_class_uid, &instance.transfer_syntax_uid, contexts);
-    let chosen = chosen.ok_or(Unsendable::NotTaken)?;
-    let (context, wanted) = (chosen.id, TransferSyntax::from_uid(&chosen.transfer_syntax));
-    let (storage, key) = (app.storage().clone(), instance.object_key);
-    let work = tokio::task::spawn_blocking(move || {
-        let file = storage.open_object(&key)?;
-        let parts = data_set_parts(&*file, &wanted, &ScanLimits::default())?;
-        Ok(OutgoingForm { context, file, parts })
-    });
-    work.await.unwrap_or(Err(Unsendable::BrokenOff))
+    let usable: Vec<_> = usable(&instance.sop_class_uid, contexts).collect();
+    let accepted: Vec<_> = usable.iter().map(|context| context.transfer_syntax.as_str()).collect();
+    let stored = &TransferSyntax::from_uid(&instance.transfer_syntax_uid);
+    let mut outgoing = Outgoing { stored, referable: None, prefers_referenced: false };
+    let mut chosen = outgoing.choose(&accepted);
+    // The object is looked into only for a peer that may be sent a reference.
+    if chosen.is_err() && accepted.iter().any(|uid| TransferSyntax::from_uid(uid).is_jpip_referenced()) {
+        outgoing.referable = referable(app, instance).await;
+        chosen = outgoing.choose(&accepted);
+    }
+    let form = chosen.map_err(|_reason| Unsendable::NotTaken)?;
+    let context = usable.iter().find(|context| context.transfer_syntax == form.transfer_syntax().uid());
+    let context = context.ok_or(Unsendable::NotTaken)?.id;
+    Ok(OutgoingForm { context, data_set: data_set(app, instance, form).await? })
 }
 
-fn context_for<'c>(
+/// The presentation contexts in which the peer can be sent instances of the class.
+fn usable<'c>(
     sop_class_uid: &str,
-    stored: &str,
     contexts: &'c [PresentationContext],
-) -> Option<&'c PresentationContext> {
-    let usable: Vec<_> =
-        contexts.iter().filter(|context| context.is_ours && context.abstract_syntax == sop_class_uid).collect();
-    offered(stored).iter().find_map(|wanted| usable.iter().find(|context| context.transfer_syntax == *wanted).copied())
+) -> impl Iterator<Item = &'c PresentationContext> {
+    contexts.iter().filter(move |context| context.is_ours && context.abstract_syntax == sop_class_uid)
 }
-
-/// Explicit and Implicit VR Little Endian.
-const NATIVE: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"];
 
 #[cfg(test)]
 mod tests {
@@ -85,24 +78,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_goes_out_as_it_is_or_in_the_other_native_encoding() {
-        let contexts = [
-            context(1, "1.2", "", true),
-            context(3, "1.2", ".4.90", false),
-            context(5, "1.3", ".4.90", true),
-            context(7, "1.2", ".1", true),
-            context(9, "1.2", ".4.91", true),
-        ];
-        let chosen = |class: &str, stored: &str| {
-            context_for(class, &format!("1.2.840.10008.1.2{stored}"), &contexts).map(|context| context.id)
+    fn only_contexts_of_the_class_in_which_the_peer_takes_instances_count() {
+        let contexts = [context(1, "1.2", "", true), context(3, "1.2", ".4.90", false), context(5, "1.3", ".1", true)];
+        assert_eq!(usable("1.2", &contexts).map(|context| context.id).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_peer_is_offered_what_may_be_made_of_an_instance() {
+        let offered = |last: &str| {
+            let offered = offered(&format!("1.2.840.10008.1.2{last}"));
+            offered.iter().map(|uid| uid.replacen("1.2.840.10008.1.2", "", 1)).collect::<Vec<_>>()
         };
-        assert_eq!(chosen("1.2", ".1"), Some(7));
-        assert_eq!(chosen("1.2", ""), Some(1));
-        assert_eq!(chosen("1.2", ".4.91"), Some(9));
-        assert_eq!(chosen("1.2", ".4.90"), None, "the peer does not want to be sent anything there");
-        assert_eq!(chosen("1.3", ".4.90"), Some(5));
-        assert_eq!(chosen("1.3", ".1"), None);
-        let only_implicit = &contexts[..1];
-        assert_eq!(context_for("1.2", "1.2.840.10008.1.2.1", only_implicit).map(|context| context.id), Some(1));
+        assert_eq!(offered(""), ["", ".1", ".1.99"]);
+        assert_eq!(offered(".2"), [".2", ".1", "", ".1.99"]);
+        assert_eq!(offered(".4.90"), [".4.90", ".4.94", ".4.95"]);
+        assert_eq!(offered(".4.202"), [".4.202", ".4.204", ".4.205"]);
+        assert_eq!(offered(".4.50"), [".4.50"]);
+        assert_eq!(offered(".4.94"), [".4.94"]);
     }
 }

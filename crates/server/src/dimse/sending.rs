@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use catalog::InstanceRow;
 use dicom_bridge::dimse::StoreAnnouncement;
-use dicom_bridge::outgoing::Part;
 use futures_util::StreamExt as _;
 
 use super::link::{Break, Link};
@@ -21,7 +20,7 @@ pub(super) async fn send(
     form: OutgoingForm,
     originator: Option<(&str, u16)>,
 ) -> Result<u16, Break> {
-    let OutgoingForm { context, file, parts } = form;
+    let OutgoingForm { context, mut data_set } = form;
     link.association().store(
         context,
         &StoreAnnouncement {
@@ -32,16 +31,8 @@ pub(super) async fn send(
     );
     // The last piece is marked as such, so each is held back until the next one is there.
     let mut held: Option<Bytes> = None;
-    for part in parts {
-        match part {
-            Part::Inline(bytes) => pass_on(link, context, &mut held, bytes.into()).await?,
-            Part::Stored(range) => {
-                let mut pieces = std::sync::Arc::clone(&file).stream(vec![range]);
-                while let Some(piece) = pieces.next().await {
-                    pass_on(link, context, &mut held, piece?).await?;
-                }
-            }
-        }
+    while let Some(piece) = data_set.next().await {
+        pass_on(link, context, &mut held, piece?).await?;
     }
     link.association().send_data(context, &held.unwrap_or_default(), true);
     link.flush().await?;

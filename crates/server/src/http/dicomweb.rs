@@ -1,10 +1,16 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
+mod accept;
+mod capabilities;
 mod qido;
+mod stow;
+mod wado;
 
 use std::sync::Arc;
 
 use axum::Router;
+
+pub(super) use capabilities::are_asked as asks_for_capabilities;
 
 use crate::app::App;
 
@@ -12,5 +18,5 @@ use crate::app::App;
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().nest(BASE, qido::routes())
+    capabilities::routes().nest(BASE, qido::routes().merge(wado::routes()).merge(stow::routes()))
 }
