@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 
+from catalog import bench_catalog
 from harness import PRECINCT, ROOT, TOOLS, Server, StaticFloor, cpu, get, imported, measured_run, row, status, synthetic, with_children
 from jpip import bench_jpip
 

@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 bash scripts/need.sh bench
 bash scripts/venv.sh
 cargo build --release -p precinct --bin precinct --example static_floor
+cargo build --release -p catalog --example archive
 exec python3 bench/run.py ${BENCH_ONLY:+--only "$BENCH_ONLY"}

@@ -15,8 +15,14 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/dicom_commitment.rs"]
+mod dicom_commitment;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
+#[path = "black_box/dicom_out.rs"]
+mod dicom_out;
+#[path = "black_box/dicom_queries.rs"]
+mod dicom_queries;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]
@@ -37,6 +43,8 @@ mod listing;
 mod media;
 #[path = "black_box/metadata.rs"]
 mod metadata;
+#[path = "black_box/outgoing.rs"]
+mod outgoing;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]
@@ -45,6 +53,8 @@ mod pictures;
 mod process;
 #[path = "black_box/scu.rs"]
 mod scu;
+#[path = "black_box/searches.rs"]
+mod searches;
 #[path = "black_box/series.rs"]
 mod series;
 #[path = "black_box/sessions.rs"]

@@ -112,6 +112,8 @@ fn what_is_refused_before_its_body_has_come_is_told_so() {
     }
     // A longer body is not waited for: the answer is whole, and the reset behind it says that there is no error.
     let mut client = Client::to(&house, OPEN);
+    // The server's window for a stream holds from the time that its settings are acknowledged.
+    client.settle();
     client.send_bytes(&frames::post(1, "/nowhere"));
     for _ in 0..5 {
         client.send(DATA, 0, 1, &[b'x'; 16 << 10]);

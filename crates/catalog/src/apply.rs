@@ -5,18 +5,19 @@ use crate::connection::{Connection, Value};
 use crate::error::CatalogError;
 use crate::failure::Failure;
 use crate::key::ObjectKey;
+use crate::levels::{self, Levels};
 use crate::model::{
     FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewInstance, NewObject, Reason, Servable, State, TargetKind,
 };
-use crate::{query, rows};
+use crate::{delete, query, rows};
 
 /// Makes one change in the way that takes fewest steps if all that it adds is new, and fails with
 /// [`ApplyAgain`](crate::failure::Remedy::ApplyAgain) if not; what it did before it failed is the caller's to roll back.
 pub(crate) async fn apply_as_new(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
-    if let Change::CommitInstance { object, instance, now } = change
+    if let Change::CommitInstance { object, instance, levels, now } = change
         && let Servable::Indexed(facts) = &object.servable
     {
-        insert_indexed_instance(connection, object, facts, instance, *now).await?;
+        insert_indexed_instance(connection, (object, facts), (instance, levels), *now).await?;
         return Ok(Answer::Instance(InstanceOutcome::Inserted));
     }
     apply(connection, change).await
@@ -25,8 +26,11 @@ pub(crate) async fn apply_as_new(connection: &mut Connection<'_>, change: &Chang
 /// Makes one change; what it did before it failed is the caller's to roll back.
 pub(crate) async fn apply(connection: &mut Connection<'_>, change: &Change) -> Result<Answer, Failure> {
     match change {
-        Change::CommitInstance { object, instance, now } => {
-            commit_instance(connection, object, instance, *now).await.map(Answer::Instance)
+        Change::CommitInstance { object, instance, levels, now } => {
+            commit_instance(connection, object, (instance, levels), *now).await.map(Answer::Instance)
+        }
+        Change::DeleteInstance { sop_instance_uid } => {
+            delete::instance(connection, sop_instance_uid).await.map(Answer::Deleted)
         }
         Change::CommitFile { object, name, now } => commit_file(connection, object, name, *now).await.map(Answer::File),
         Change::SetIndexed { key, facts } => {
@@ -58,7 +62,7 @@ pub(crate) async fn apply(connection: &mut Connection<'_>, change: &Change) -> R
 async fn commit_instance(
     connection: &mut Connection<'_>,
     object: &NewObject,
-    instance: &NewInstance,
+    (instance, levels): (&NewInstance, &Levels),
     now: i64,
 ) -> Result<InstanceOutcome, Failure> {
     if let Some((_, there)) = points_to(connection, &instance.sop_instance_uid).await? {
@@ -73,14 +77,15 @@ async fn commit_instance(
     let mut values = vec![serial.into()];
     values.extend(values_of(instance));
     connection.execute(query::INSERT_INSTANCE, &values).await?;
+    let (study, series) = (instance.study_instance_uid.as_deref(), instance.series_instance_uid.as_deref());
+    levels::count_instance(connection, levels, study, series).await?;
     Ok(InstanceOutcome::Inserted)
 }
 
 async fn insert_indexed_instance(
     connection: &mut Connection<'_>,
-    object: &NewObject,
-    facts: &IndexFacts,
-    instance: &NewInstance,
+    (object, facts): (&NewObject, &IndexFacts),
+    (instance, levels): (&NewInstance, &Levels),
     now: i64,
 ) -> Result<(), Failure> {
     let key = object.key.to_string();
@@ -99,6 +104,7 @@ async fn insert_indexed_instance(
         now.into(),
     ];
     values.extend(values_of(instance));
+    values.extend(levels.values());
     connection.execute(connection.text_of(&query::INSERT_INDEXED_INSTANCE), &values).await.map(drop)
 }
 

@@ -1,12 +1,14 @@
 //! Every change of the catalog as a value: each is one method of [`crate::Catalog`] and happens wholly or not at all.
 
 use crate::key::ObjectKey;
+use crate::levels::Levels;
 use crate::model::{FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewInstance, NewObject, Reason};
 
 /// What is to be changed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    CommitInstance { object: NewObject, instance: Box<NewInstance>, now: i64 },
+    CommitInstance { object: NewObject, instance: Box<NewInstance>, levels: Box<Levels>, now: i64 },
+    DeleteInstance { sop_instance_uid: String },
     CommitFile { object: NewObject, name: String, now: i64 },
     SetIndexed { key: ObjectKey, facts: IndexFacts },
     SetUnservable { key: ObjectKey, reason: Reason },
@@ -24,6 +26,7 @@ pub(crate) enum Change {
 pub(crate) enum Answer {
     Instance(InstanceOutcome),
     File(FileOutcome),
+    Deleted(Option<ObjectKey>),
     Jobs(Vec<Job>),
     /// Number of rows changed.
     Changed(u64),

@@ -12,10 +12,13 @@ mod apply;
 mod change;
 mod connection;
 mod cursor;
+mod delete;
 mod error;
 mod failure;
+mod find;
 mod group;
 mod key;
+mod levels;
 mod line;
 mod migrate;
 mod model;
@@ -29,6 +32,7 @@ mod sqlite;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
+pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, KeptAttributes, Level, Match, Query, Want};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
     Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, NewInstance,
@@ -38,6 +42,7 @@ pub use model::{
 
 use change::{Answer, Change};
 use group::Writer;
+use levels::Levels;
 use readers::Readers;
 
 /// The newest schema that this program knows.
@@ -105,8 +110,22 @@ impl Catalog {
         object: NewObject,
         instance: NewInstance,
     ) -> Result<InstanceOutcome, CatalogError> {
-        match self.make(Change::CommitInstance { object, instance: Box::new(instance), now: now() }).await? {
+        let (levels, instance) = (Box::new(Levels::of(&instance)), Box::new(instance));
+        match self.make(Change::CommitInstance { object, instance, levels, now: now() }).await? {
             Answer::Instance(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes an instance out of the catalog; `None` if there is none of this UID, else the key of its object, whose bytes
+    /// stay where they are. Work that is under way with it ends without a trace.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn delete_instance(&self, sop_instance_uid: &str) -> Result<Option<ObjectKey>, CatalogError> {
+        match self.make(Change::DeleteInstance { sop_instance_uid: sop_instance_uid.to_owned() }).await? {
+            Answer::Deleted(key) => Ok(key),
             other => Err(unexpected(&other)),
         }
     }
@@ -332,6 +351,15 @@ impl Catalog {
         Ok(self.list_instances(&filter, 1, None).await?.items.pop())
     }
 
+    /// What matches a query, in order of arrival.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn find(&self, query: &Query) -> Result<Answers, CatalogError> {
+        self.readers.find(query).await
+    }
+
     /// How much there is.
     ///
     /// # Errors
@@ -379,6 +407,7 @@ fn unexpected(answer: &Answer) -> CatalogError {
     let kind = match answer {
         Answer::Instance(_) => "instance",
         Answer::File(_) => "file",
+        Answer::Deleted(_) => "deleted",
         Answer::Jobs(_) => "jobs",
         Answer::Changed(_) => "changed",
     };

@@ -57,7 +57,14 @@ pub(crate) const INSERT_INDEXED_INSTANCE: PerDatabase = PerDatabase {
     INSERT INTO instances (serial, sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid,
         transfer_syntax_uid, modality, patient_id, instance_number, image_rows, image_columns, number_of_frames,
         attributes)
-    VALUES (last_insert_rowid(), $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
+    VALUES (last_insert_rowid(), $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
+    INSERT INTO studies (study_instance_uid, study_date, patient_id, accession_number, alphabetic_name,
+        ideographic_name, phonetic_name, words, attributes)
+    SELECT $15, $25, $26, $27, $28, $29, $30, $31, $32 WHERE $15 IS NOT NULL AND $14 IS NOT NULL
+    ON CONFLICT (study_instance_uid) DO NOTHING;
+    INSERT INTO series (study_instance_uid, series_instance_uid, modality, attributes, instances)
+    SELECT $15, $14, $33, $34, 1 WHERE $15 IS NOT NULL AND $14 IS NOT NULL
+    ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET instances = series.instances + 1",
     postgres: "
     WITH new_object AS (
         INSERT INTO objects (key, size, media_type, state, reason, tid, index_version)
@@ -66,12 +73,64 @@ pub(crate) const INSERT_INDEXED_INSTANCE: PerDatabase = PerDatabase {
         INSERT INTO indexes (object_key, version, size, codestreams, width, height, presentation)
         VALUES ($1, $6, $7, $8, $9, $10, $11)),
     new_target AS (
-        INSERT INTO targets (target, kind, object_key, arrived_at) VALUES ($13, 'instance', $1, $12) RETURNING serial)
+        INSERT INTO targets (target, kind, object_key, arrived_at) VALUES ($13, 'instance', $1, $12) RETURNING serial),
+    new_study AS (
+        INSERT INTO studies (study_instance_uid, study_date, patient_id, accession_number, alphabetic_name,
+            ideographic_name, phonetic_name, words, attributes)
+        SELECT $15, $25, $26, $27, $28, $29, $30, $31, $32 WHERE $15 IS NOT NULL AND $14 IS NOT NULL
+        ON CONFLICT (study_instance_uid) DO NOTHING),
+    new_series AS (
+        INSERT INTO series (study_instance_uid, series_instance_uid, modality, attributes, instances)
+        SELECT $15, $14, $33, $34, 1 WHERE $15 IS NOT NULL AND $14 IS NOT NULL
+        ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET instances = series.instances + 1)
     INSERT INTO instances (serial, sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid,
         transfer_syntax_uid, modality, patient_id, instance_number, image_rows, image_columns, number_of_frames,
         attributes)
     SELECT serial, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 FROM new_target",
 };
+
+/// Adds a study unless it is there.
+pub(crate) const INSERT_STUDY: &str = "
+    INSERT INTO studies (study_instance_uid, study_date, patient_id, accession_number, alphabetic_name,
+        ideographic_name, phonetic_name, words, attributes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (study_instance_uid) DO NOTHING";
+
+/// Adds a series unless it is there, and counts one instance more.
+pub(crate) const COUNT_IN_SERIES: &str = "
+    INSERT INTO series (study_instance_uid, series_instance_uid, modality, attributes, instances)
+    VALUES ($1, $2, $3, $4, 1)
+    ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET instances = series.instances + 1";
+
+/// A row if instances were catalogued before there were levels.
+pub(crate) const LEVELS_ARE_MISSING: &str = "
+    SELECT 1 AS missing WHERE NOT EXISTS (SELECT 1 FROM studies) AND EXISTS (
+        SELECT 1 FROM instances WHERE study_instance_uid IS NOT NULL AND series_instance_uid IS NOT NULL)";
+
+/// Instances by serial, for their levels.
+pub(crate) const INSTANCES_TO_LEVEL: &str = "
+    SELECT serial, study_instance_uid, series_instance_uid, attributes FROM instances
+    WHERE serial > $1 ORDER BY serial LIMIT 500";
+
+/// Takes an instance and its name away; what is left of the object is seen to by the statements after it.
+pub(crate) const INSTANCE_TO_DELETE: &str = "
+    SELECT i.serial, i.study_instance_uid, i.series_instance_uid, t.object_key
+    FROM instances i JOIN targets t ON t.serial = i.serial WHERE i.sop_instance_uid = $1";
+pub(crate) const DELETE_INSTANCE: &str = "DELETE FROM instances WHERE serial = $1";
+pub(crate) const DELETE_TARGET: &str = "DELETE FROM targets WHERE serial = $1";
+pub(crate) const UNCOUNT_IN_SERIES: &str = "
+    UPDATE series SET instances = instances - 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2";
+pub(crate) const DELETE_EMPTY_SERIES: &str =
+    "DELETE FROM series WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND instances <= 0";
+pub(crate) const DELETE_EMPTY_STUDY: &str = "
+    DELETE FROM studies WHERE study_instance_uid = $1
+    AND NOT EXISTS (SELECT 1 FROM series WHERE series.study_instance_uid = studies.study_instance_uid)";
+
+/// Whether a name still points to an object.
+pub(crate) const NAMES_OF_OBJECT: &str = "SELECT serial FROM targets WHERE object_key = $1 LIMIT 1";
+pub(crate) const DELETE_JOBS_OF: &str = "DELETE FROM jobs WHERE object_key = $1";
+pub(crate) const DELETE_INDEXES_OF: &str = "DELETE FROM indexes WHERE object_key = $1";
+pub(crate) const DELETE_OBJECT: &str = "DELETE FROM objects WHERE key = $1";
 
 /// What a name points to.
 pub(crate) const POINTS_TO: &str = "SELECT kind, object_key FROM targets WHERE target = $1";

@@ -5,6 +5,7 @@ use std::fmt;
 use dicom_core::{Tag, VR};
 
 use crate::data_set::{DataSet, RawValue};
+use crate::element::Encoding;
 use crate::error::ObjectError;
 use crate::text::CharacterSet;
 use crate::uid::parse_uid;
@@ -52,8 +53,8 @@ pub struct Attributes {
     pub photometric_interpretation: Option<String>,
     /// Pixel Data Provider URL (0028,7FE0). A stranger's: never to be fetched.
     pub pixel_data_provider_url: Option<String>,
-    /// All short public attributes of the outermost level, those above included, by ascending tag. The
-    /// character set is not among them: all text here is UTF-8.
+    /// All short public attributes, those above included, by ascending tag, with what describes the object inside
+    /// sequences. The character set is not among them: all text here is UTF-8.
     pub listed: Vec<Attribute>,
     declared_frames: Option<u32>,
 }
@@ -67,6 +68,8 @@ pub struct Attribute {
     pub vr: &'static str,
     /// The values in order; numbers in decimal, tags as eight hex digits. An empty value is an empty string.
     pub values: Vec<String>,
+    /// The items of a sequence, each its attributes by ascending tag.
+    pub items: Vec<Vec<Self>>,
 }
 
 impl fmt::Debug for Attributes {
@@ -87,7 +90,10 @@ impl fmt::Debug for Attribute {
 
 impl Attributes {
     pub(crate) fn interpret(data_set: &DataSet, meta_sop_class: Option<String>) -> Result<Self, ObjectError> {
-        let values = Values { data_set, character_set: data_set.character_set() };
+        let values = Values {
+            data_set,
+            character_set: character_set(&data_set.values).unwrap_or_else(|| CharacterSet::from_value(b"")),
+        };
         let uid = |tag, attribute| values.uid(tag, attribute);
         let missing = |attribute| ObjectError::Missing { attribute };
         let sop_instance_uid = uid(Tag(0x0008, 0x0018), "SOPInstanceUID")?.ok_or(missing("SOPInstanceUID"))?;
@@ -114,7 +120,7 @@ impl Attributes {
             planar_configuration: small(0x0006),
             photometric_interpretation: values.text(Tag(0x0028, 0x0004)),
             pixel_data_provider_url: values.text(Tag(0x0028, 0x7fe0)),
-            listed: values.listed(),
+            listed: list(&data_set.values, &values.character_set, data_set.encoding),
             declared_frames,
         })
     }
@@ -125,17 +131,24 @@ impl Attributes {
     }
 }
 
+/// All short public attributes, by ascending tag; those without a value have none in the list.
+pub(crate) fn list_attributes(data_set: &DataSet) -> Vec<Attribute> {
+    let character_set = character_set(&data_set.values).unwrap_or_else(|| CharacterSet::from_value(b""));
+    list(&data_set.values, &character_set, data_set.encoding)
+}
+
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 impl DataSet {
     fn find(&self, tag: Tag) -> impl Iterator<Item = &RawValue> {
         self.values.iter().filter(move |value| value.tag == tag)
     }
+}
 
-    fn character_set(&self) -> CharacterSet {
-        let value = self.find(SPECIFIC_CHARACTER_SET).next().and_then(|value| value.bytes.as_deref());
-        CharacterSet::from_value(value.unwrap_or_default())
-    }
+/// The character set that a data set or an item says it is in.
+fn character_set(values: &[RawValue]) -> Option<CharacterSet> {
+    let value = values.iter().find(|value| value.tag == SPECIFIC_CHARACTER_SET)?;
+    Some(CharacterSet::from_value(value.bytes.as_deref().unwrap_or_default()))
 }
 
 struct Values<'a> {
@@ -178,22 +191,30 @@ impl Values<'_> {
         }
         text_values(value.vr, bytes, &self.character_set).into_iter().next()?.parse().ok()
     }
+}
 
-    fn listed(&self) -> Vec<Attribute> {
-        let mut listed = Vec::new();
-        for value in &self.data_set.values {
-            let unwanted = value.tag == SPECIFIC_CHARACTER_SET
-                || matches!(value.vr, VR::UN | VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::SQ);
-            let Some(bytes) = value.bytes.as_deref().filter(|_| !unwanted) else { continue };
-            let values = match Number::of(value.vr) {
-                Some(kind) => kind.decode(bytes, self.data_set.encoding).collect(),
-                None => text_values(value.vr, bytes, &self.character_set),
-            };
-            let tag = u32::from(value.tag.group()) << 16 | u32::from(value.tag.element());
-            listed.push(Attribute { tag, vr: value.vr.to_string(), values });
+/// The attributes of a data set or an item, by ascending tag.
+fn list(values: &[RawValue], around: &CharacterSet, encoding: Encoding) -> Vec<Attribute> {
+    let own = character_set(values);
+    let character_set = own.as_ref().unwrap_or(around);
+    let mut listed = Vec::new();
+    for value in values {
+        let unwanted = value.tag == SPECIFIC_CHARACTER_SET
+            || matches!(value.vr, VR::UN | VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV);
+        if unwanted {
+            continue;
         }
-        listed.sort_by_key(|attribute| attribute.tag);
-        listed.dedup_by_key(|attribute| attribute.tag);
-        listed
+        let items = value.items.iter().map(|item| list(item, character_set, encoding)).collect();
+        let values = match (value.bytes.as_deref(), Number::of(value.vr)) {
+            (Some(bytes), Some(kind)) => kind.decode(bytes, encoding).collect(),
+            (Some(bytes), None) => text_values(value.vr, bytes, character_set),
+            (None, _) if value.vr == VR::SQ => Vec::new(),
+            (None, _) => continue,
+        };
+        let tag = u32::from(value.tag.group()) << 16 | u32::from(value.tag.element());
+        listed.push(Attribute { tag, vr: value.vr.to_string(), values, items });
     }
+    listed.sort_by_key(|attribute| attribute.tag);
+    listed.dedup_by_key(|attribute| attribute.tag);
+    listed
 }

@@ -107,6 +107,17 @@ impl FileMeta {
     }
 }
 
+/// Whether the object begins with a preamble and the prefix, as every file should.
+pub(crate) fn has_preamble(source: &dyn ByteSource) -> Result<bool, ObjectError> {
+    let mut prefix = [0; 4];
+    let start = 128;
+    if source.len() < start + prefix.len() as u64 {
+        return Ok(false);
+    }
+    source.read_exact_at(start, &mut prefix)?;
+    Ok(prefix == *b"DICM")
+}
+
 /// Offset of the first element of the File Meta Information, if there is one.
 fn meta_offset(first: &[u8]) -> Option<u64> {
     if first.get(128..132) == Some(b"DICM") {

@@ -17,6 +17,8 @@ pub struct ScanLimits {
     pub max_value_bytes: u64,
     /// Bytes of all attribute values together; what comes after is left out.
     pub max_attribute_bytes: usize,
+    /// Bytes of all values inside sequences together; a sequence that goes beyond is left out as a whole.
+    pub max_sequence_bytes: usize,
     /// Bytes that a deflated data set may inflate to.
     pub max_inflated_bytes: u64,
     /// Inflated bytes for each deflated one, counted once 16 MiB have been inflated.
@@ -32,6 +34,7 @@ impl Default for ScanLimits {
             max_meta_bytes: 64 * 1024,
             max_value_bytes: 1024,
             max_attribute_bytes: 64 * 1024,
+            max_sequence_bytes: 16 * 1024,
             max_inflated_bytes: 1 << 30,
             max_inflate_ratio: 200,
         }

@@ -155,7 +155,7 @@ const COMPARED: usize = 16 * 1024;
 /// Objects whose File Meta Information says implicit and whose elements carry VRs exist, and an unknown
 /// transfer syntax says nothing: the first element decides. No first element has a length that looks
 /// like a VR, that is more than 16 000 bytes.
-fn encoding_at(
+pub(crate) fn encoding_at(
     source: &dyn ByteSource,
     offset: u64,
     transfer_syntax: &TransferSyntax,

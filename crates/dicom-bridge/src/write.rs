@@ -10,8 +10,8 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 use thiserror::Error;
 
-use crate::explicit_little::EXPLICIT_LITTLE;
 use crate::model::{ModelForm, write_data_set};
+use crate::outgoing::EXPLICIT_LITTLE;
 
 /// A new object could not be written.
 #[derive(Debug, Error)]
@@ -86,6 +86,26 @@ impl NewAttributes {
         self.object.put(DataElement::new(split(tag), VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
         self
     }
+
+    /// The elements alone, without a file around them: the data set of a message.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError`] if a value does not suit its VR or the transfer syntax is not known.
+    pub fn to_data_set(&self, transfer_syntax_uid: &str) -> Result<Vec<u8>, WriteError> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes, transfer_syntax_uid)?;
+        Ok(bytes)
+    }
+
+    fn write_to(&self, bytes: &mut Vec<u8>, transfer_syntax_uid: &str) -> Result<(), WriteError> {
+        if let Some((tag, vr)) = &self.fault {
+            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
+        }
+        let transfer_syntax = TransferSyntaxRegistry.get(transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
+        let written = self.object.write_dataset_with_ts(bytes, transfer_syntax);
+        written.map_err(|error| WriteError::DataSet(error.to_string()))
+    }
 }
 
 impl NewAttributes {
@@ -151,7 +171,7 @@ impl NewObject {
     ///
     /// - [`WriteError`] if a value does not suit its VR or the transfer syntax is not known.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WriteError> {
-        self.write(&self.attributes.object)
+        self.write(&self.attributes)
     }
 
     /// The whole file with `frames` encapsulated, each in up to `fragments_per_frame` fragments of even length.
@@ -191,25 +211,20 @@ impl NewObject {
             OffsetTable::Verbatim(offsets) => (offsets, None),
             OffsetTable::ExtendedVerbatim(offsets, lens) => (Vec::new(), Some((offsets, lens))),
         };
-        let mut object = self.attributes.object.clone();
+        let mut attributes = self.attributes.clone();
+        let object = &mut attributes.object;
         if let Some((offsets, lens)) = extended {
             object.put(DataElement::new(Tag(0x7fe0, 0x0001), VR::OV, PrimitiveValue::U64(offsets.into())));
             object.put(DataElement::new(Tag(0x7fe0, 0x0002), VR::OV, PrimitiveValue::U64(lens.into())));
         }
         let pixel_data = PixelFragmentSequence::new(basic, fragments);
         object.put(DataElement::new(Tag(0x7fe0, 0x0010), VR::OB, pixel_data));
-        self.write(&object)
+        self.write(&attributes)
     }
 
-    fn write(&self, object: &InMemDicomObject) -> Result<Vec<u8>, WriteError> {
-        if let Some((tag, vr)) = &self.attributes.fault {
-            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
-        }
-        let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
-        let transfer_syntax =
-            TransferSyntaxRegistry.get(&self.transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
+    fn write(&self, attributes: &NewAttributes) -> Result<Vec<u8>, WriteError> {
         let mut bytes = file_head(&self.sop_class_uid, &self.sop_instance_uid, &self.transfer_syntax_uid)?;
-        object.write_dataset_with_ts(&mut bytes, transfer_syntax).map_err(|error| failed(&error))?;
+        attributes.write_to(&mut bytes, &self.transfer_syntax_uid)?;
         Ok(bytes)
     }
 }

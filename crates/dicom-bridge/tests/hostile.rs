@@ -289,6 +289,16 @@ fn kept_attributes_are_bounded() {
 }
 
 #[test]
+fn sequences_that_describe_the_object_are_listed_and_others_are_not() {
+    let listed = taken(&specimen()).attributes.listed;
+    assert!(listed.iter().all(|attribute| attribute.tag != 0x0088_0200), "an icon describes nothing");
+    let requests = listed.iter().find(|attribute| attribute.tag == 0x0040_0275).unwrap();
+    assert_eq!((requests.vr, requests.items.len(), requests.values.len()), ("SQ", 2, 0));
+    let [code] = requests.items[0].as_slice() else { panic!("pixel data is no attribute") };
+    assert_eq!((code.tag, &code.values[..]), (0x0008_0100, &["121327".to_owned()][..]));
+}
+
+#[test]
 fn the_limit_of_fragments_is_kept() {
     let frames = vec![vec![0xff, 0x4f, 0xff, 0x51]; 20];
     let mut object = NewObject::new("1.2.3", "2.25.77", LOSSLESS);
@@ -341,8 +351,9 @@ fn a_prefix_is_refused_unless_it_ends_between_elements() {
         taken_prefixes += 1;
         assert!(len <= pixel_data && matches!(scanned.pixel_data, PixelData::None), "{len} of {}", whole.len());
     }
-    // As many as elements behind the SOP Instance UID, two sequences among them, and the place behind the last.
-    assert_eq!(taken_prefixes, elements - 2 + 2 + 1);
+    // As many as elements behind the SOP Instance UID, the icon that is not listed among them, and the place behind the
+    // last.
+    assert_eq!(taken_prefixes, elements - 2 + 1 + 1);
 }
 
 #[test]

@@ -87,6 +87,22 @@ fn max_attribute_bytes_is_kept() {
 }
 
 #[test]
+fn max_sequence_bytes_is_kept() {
+    let mut inner = NewAttributes::new();
+    inner.put(0x0008_0104, "LO", "twelve bytes");
+    let mut object = object(EXPLICIT);
+    object.attributes().put_sequence(0x0040_0275, vec![inner]).put(0x0020_4000, "LT", &"x".repeat(100));
+    let bytes = object.to_bytes().unwrap();
+    // Sequence, item and value cost 16 bytes each beside the value itself.
+    for (max_sequence_bytes, is_kept) in [(16 + 16 + 16 + 12, true), (16 + 16 + 16 + 11, false)] {
+        let limits = ScanLimits { max_sequence_bytes, ..ScanLimits::default() };
+        let listed = scan(&bytes.clone(), &limits).unwrap().attributes.listed;
+        assert_eq!(listed.iter().any(|attribute| attribute.tag == 0x0040_0275), is_kept);
+        assert!(is_listed(&bytes, &limits), "what comes after is kept all the same");
+    }
+}
+
+#[test]
 fn max_inflated_bytes_is_kept() {
     let plain = object(EXPLICIT).to_bytes().unwrap();
     let len = plain.len() as u64 - 132 - meta_len(&plain);

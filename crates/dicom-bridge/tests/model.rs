@@ -1,10 +1,6 @@
-//! Attributes as JSON and XML, and objects written anew, over every DICOM file of the test data.
+//! Attributes as JSON and XML.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use dicom_bridge::explicit_little::write_explicit_little;
 use dicom_bridge::model::{
     BulkData, BulkDataPath, BulkPart, Described, DescriptionError, ModelForm, Piece, find_bulk_data, write_model,
 };
@@ -104,29 +100,6 @@ fn long_values_and_pixel_data_are_named_and_found() {
     assert_eq!(find("00420011"), None);
 }
 
-fn corpus() -> Vec<(String, Vec<u8>)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let named = std::env::var_os("PRECINCT_TESTDATA").map_or_else(|| "../shared/testdata".into(), PathBuf::from);
-    let base = root.join(named);
-    let (mut files, mut folders) = (Vec::new(), vec![base.clone()]);
-    if !base.is_dir() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the test data are missing");
-        eprintln!("skipped: no test data at {}", base.display());
-        return files;
-    }
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "dcm") {
-                files.push((path.strip_prefix(&base).unwrap().display().to_string(), fs::read(&path).unwrap()));
-            }
-        }
-    }
-    files
-}
-
 /// The file that a description makes, with bulk data of these bytes.
 fn made(json: &Value, bulk: &[(BulkPart, Vec<u8>)]) -> Result<Vec<u8>, DescriptionError> {
     let parts: Vec<BulkPart> = bulk.iter().map(|(part, _)| part.clone()).collect();
@@ -197,52 +170,4 @@ fn what_describes_no_object_is_refused() {
     }
     let deep = "[".repeat(100_000);
     assert_eq!(Described::parse_all(deep.as_bytes()).err(), Some(DescriptionError::Syntax));
-}
-
-/// What is written anew has the same attributes; pixel data have the same values in the other byte order.
-#[test]
-fn native_objects_written_anew_are_the_same_objects() {
-    let (limits, mut anew) = (ScanLimits::default(), 0);
-    for (name, bytes) in corpus() {
-        let Ok(scanned) = scan(&bytes, &limits) else { continue };
-        let json = json_of(&bytes);
-        assert!(model(&bytes, ModelForm::Xml).ends_with("</NativeDicomModel>\n"), "{name}");
-        if !matches!(scanned.pixel_data, PixelData::Native(_) | PixelData::None) {
-            continue;
-        }
-        let mut out = Vec::new();
-        write_explicit_little(
-            &bytes,
-            &limits,
-            &scanned.attributes.sop_class_uid,
-            &scanned.attributes.sop_instance_uid,
-            &mut out,
-        )
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let again = scan(&out, &limits).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(again.transfer_syntax.uid(), "1.2.840.10008.1.2.1");
-        assert_eq!(json_of(&out), json, "{name}");
-        if let (PixelData::Native(before), PixelData::Native(after)) = (&scanned.pixel_data, &again.pixel_data) {
-            let mut values = Vec::new();
-            before
-                .copy(&bytes, &limits, &(0..before.len()), &mut |piece| {
-                    values.extend_from_slice(piece);
-                    Ok(())
-                })
-                .unwrap();
-            let extent = after.extent(&(0..after.len())).unwrap();
-            assert!(values == out[extent.offset as usize..][..extent.len as usize], "{name}: other pixel data");
-            // A part that begins and ends inside numbers.
-            let (mut part, range) = (Vec::new(), 3..before.len().min(200_001));
-            before
-                .copy(&bytes, &limits, &range, &mut |piece| {
-                    part.extend_from_slice(piece);
-                    Ok(())
-                })
-                .unwrap();
-            assert!(part == values[3..range.end as usize], "{name}: another part");
-        }
-        anew += 1;
-    }
-    assert!(anew > 20 || corpus().is_empty(), "{anew} objects");
 }

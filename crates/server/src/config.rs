@@ -13,15 +13,19 @@ use figment::{
 };
 use serde::Deserialize;
 
+pub use dicom_destination::DicomDestination;
 pub use dicom_peer::DicomPeer;
 pub use network::Network;
+pub use transfer_syntax_wish::TransferSyntaxWish;
 pub use virtual_precincts::VirtualPrecincts;
 
 use crate::storage::S3Place;
 use dicom_peer::ae_title_of;
 
+mod dicom_destination;
 mod dicom_peer;
 mod network;
+mod transfer_syntax_wish;
 mod virtual_precincts;
 
 /// Where the stored objects and the catalog are; taken by `serve` and by `import`.
@@ -69,6 +73,14 @@ pub struct ServeArgs {
     /// CT1@10.0.0.0/8; may be repeated
     #[arg(long, value_name = "[TITLE@]NETWORK", env = "PRECINCT_DICOM_ALLOW", value_delimiter = ',')]
     pub dicom_allow: Vec<DicomPeer>,
+    /// Where objects may be sent by C-MOVE, and whom a storage commitment is reported to, as SINK=10.0.0.1:104; may be
+    /// repeated
+    #[arg(long, value_name = "TITLE=HOST:PORT", env = "PRECINCT_DICOM_DESTINATION", value_delimiter = ',')]
+    pub dicom_destination: Vec<DicomDestination>,
+    /// Transfer syntax that is taken before others where a sender offers several, by its UID, perhaps for one SOP class
+    /// only; may be repeated, the most wanted first [default: HTJ2K, JPEG 2000, native, others]
+    #[arg(long, value_name = "[CLASS=]UID", env = "PRECINCT_DICOM_PREFER", value_delimiter = ',')]
+    pub dicom_prefer: Vec<TransferSyntaxWish>,
     /// DICOM associations held at a time; more are rejected for the moment [default: 64]
     #[arg(long, value_name = "N", env = "PRECINCT_MAX_ASSOCIATIONS")]
     pub max_associations: Option<usize>,
@@ -172,6 +184,10 @@ pub struct DicomSettings {
     pub ae_title: String,
     /// Who may send; empty = anybody (loopback only, or `--insecure`).
     pub allow: Vec<DicomPeer>,
+    /// Whom we may call.
+    pub destinations: Vec<DicomDestination>,
+    /// Which transfer syntaxes are taken of those that are offered.
+    pub prefer: Vec<TransferSyntaxWish>,
     pub max_associations: usize,
 }
 
@@ -181,6 +197,8 @@ impl Default for DicomSettings {
             address: SocketAddr::from(([127, 0, 0, 1], 11_112)),
             ae_title: "PRECINCT".to_owned(),
             allow: Vec::new(),
+            destinations: Vec::new(),
+            prefer: Vec::new(),
             max_associations: 64,
         }
     }
@@ -200,6 +218,10 @@ struct FileSettings {
     ae_title: Option<String>,
     #[serde(default)]
     dicom_allow: Vec<DicomPeer>,
+    #[serde(default)]
+    dicom_destination: Vec<DicomDestination>,
+    #[serde(default)]
+    dicom_prefer: Vec<TransferSyntaxWish>,
     max_associations: Option<usize>,
     public_url: Option<String>,
     #[serde(default)]
@@ -328,6 +350,16 @@ impl ServeArgs {
                  the configuration file), or give --insecure to let anybody"
             );
         }
+        let destinations = match self.dicom_destination.as_slice() {
+            [] => file.dicom_destination.clone(),
+            flags => flags.to_vec(),
+        };
+        for (at, destination) in destinations.iter().enumerate() {
+            let title = &destination.ae_title;
+            let is_first = destinations.iter().position(|other| other.ae_title == *title) == Some(at);
+            ensure!(is_first, "the DICOM destination {title} is given twice");
+        }
+        let prefer = if self.dicom_prefer.is_empty() { file.dicom_prefer.clone() } else { self.dicom_prefer.clone() };
         let ae_title = self.ae_title.clone().or_else(|| file.ae_title.clone()).unwrap_or(default.ae_title);
         let max_associations = self.max_associations.or(file.max_associations).unwrap_or(default.max_associations);
         ensure!(max_associations > 0, "at least one association must be allowed");
@@ -335,6 +367,8 @@ impl ServeArgs {
             address,
             ae_title: ae_title_of(&ae_title).map_err(|e| anyhow!(e))?,
             allow,
+            destinations,
+            prefer,
             max_associations,
         })
     }
@@ -436,6 +470,21 @@ mod tests {
         assert_eq!((settings.dicom.allow.len(), settings.dicom.ae_title.as_str()), (1, "ARCHIVE"));
         assert_eq!(settle(ServeArgs::default(), "").unwrap().dicom, DicomSettings::default());
         assert!(settle(ServeArgs::default(), "ae_title = \"far too long for one\"").is_err());
+    }
+
+    #[test]
+    fn dicom_destinations_are_tables_of_the_file_or_flags() {
+        let toml = "[[dicom_destination]]\nae_title = \"SINK\"\naddress = \"pacs.example:104\"\n\
+                    [[dicom_destination]]\nae_title = \"OTHER\"\naddress = \"[::1]:11112\"";
+        let settings = settle(ServeArgs::default(), toml).unwrap();
+        let titles: Vec<_> = settings.dicom.destinations.iter().map(|entry| entry.ae_title.as_str()).collect();
+        assert_eq!(titles, ["SINK", "OTHER"]);
+        let args = ServeArgs { dicom_destination: vec!["A=h:1".parse().unwrap()], ..ServeArgs::default() };
+        assert_eq!(settle(args, toml).unwrap().dicom.destinations.len(), 1);
+        let twice = toml.replace("OTHER", "SINK");
+        assert!(settle(ServeArgs::default(), &twice).unwrap_err().to_string().contains("twice"));
+        let wrong = "[[dicom_destination]]\nae_title = \"SINK\"\naddress = \"pacs\"";
+        assert!(settle(ServeArgs::default(), wrong).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::thread;
 
 use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, ObjectKey, Servable, TargetRow};
 use codestream::ByteSource as _;
-use dicom_bridge::{Attributes, ScanLimits, ScannedObject};
+use dicom_bridge::{Attribute, ScanLimits, ScannedObject};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -359,16 +359,18 @@ fn new_instance(scanned: &ScannedObject) -> NewInstance {
         rows: attributes.rows,
         columns: attributes.columns,
         number_of_frames: is_image.then_some(frames),
-        attributes: further_attributes(attributes),
+        attributes: further_attributes(&attributes.listed).to_string(),
     }
 }
 
 /// The listed attributes as one JSON object, `{"00080060":{"vr":"CS","Value":["CT"]},…}`, in the form of DICOM JSON
 /// but with every value as text.
-fn further_attributes(attributes: &Attributes) -> String {
-    let listed = attributes.listed.iter().map(|attribute| {
-        let value = serde_json::json!({ "vr": attribute.vr, "Value": attribute.values });
+fn further_attributes(listed: &[Attribute]) -> serde_json::Value {
+    let listed = listed.iter().map(|attribute| {
+        let items = attribute.items.iter().map(|item| further_attributes(item));
+        let values = attribute.values.iter().map(|value| serde_json::Value::from(value.as_str()));
+        let value = serde_json::json!({ "vr": attribute.vr, "Value": items.chain(values).collect::<Vec<_>>() });
         (format!("{:08X}", attribute.tag), value)
     });
-    serde_json::Value::Object(listed.collect()).to_string()
+    serde_json::Value::Object(listed.collect())
 }

@@ -5,6 +5,7 @@ use sqlx::migrate::Migrator;
 
 use crate::connection::Connection;
 use crate::error::CatalogError;
+use crate::levels;
 use crate::migrate;
 
 /// The migrations that this program holds.
@@ -24,7 +25,11 @@ pub(crate) async fn bring_up_to_date(connection: &mut PgConnection, migrations: 
     if found > 0 && found < known {
         tracing::info!(schema.from = found, schema.to = known, "migrating the catalog");
     }
-    migrate::run(connection, migrations).await
+    migrate::run(connection, migrations).await?;
+    if known >= levels::SCHEMA {
+        levels::fill(&mut Connection::Postgres(connection)).await?;
+    }
+    Ok(())
 }
 
 /// The newest migration that the database has seen, 0 for a new database.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use sqlx::migrate::Migrator;
 use sqlx::{Row as _, SqliteConnection};
 
+use crate::connection::Connection;
 use crate::error::CatalogError;
+use crate::levels;
 use crate::migrate;
 
 /// The migrations that this program holds.
@@ -29,7 +31,11 @@ pub(crate) async fn bring_up_to_date(
         keep_copy(connection, path, found).await?;
         tracing::info!(schema.from = found, schema.to = known, "migrating the catalog");
     }
-    migrate::run(connection, migrations).await
+    migrate::run(connection, migrations).await?;
+    if known >= levels::SCHEMA {
+        levels::fill(&mut Connection::Sqlite(connection)).await?;
+    }
+    Ok(())
 }
 
 /// The newest migration that the database has seen, 0 for a new database.

@@ -9,9 +9,14 @@ use catalog::{
 };
 
 mod database;
+mod find;
 mod postgres;
 
 use database::PostgresDatabase;
+use find::{
+    a_deleted_instance_is_gone_from_every_level, keys_match_as_their_kind_says, levels_are_counted_as_instances_arrive,
+    pages_of_answers_leave_nothing_out, words_are_found_by_their_beginnings,
+};
 
 /// Runs every function of the contract on a fresh catalog of either database.
 macro_rules! on_both {
@@ -66,6 +71,11 @@ on_both!(
     a_claim_of_a_node_that_never_comes_back_is_taken_over,
     objects_are_listed_in_the_order_of_their_keys,
     an_object_whose_index_is_missing_waits_for_another,
+    levels_are_counted_as_instances_arrive,
+    keys_match_as_their_kind_says,
+    pages_of_answers_leave_nothing_out,
+    words_are_found_by_their_beginnings,
+    a_deleted_instance_is_gone_from_every_level,
 );
 
 async fn an_instance_is_inserted_then_a_duplicate_then_a_conflict(catalog: &Catalog) {

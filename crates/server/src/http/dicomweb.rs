@@ -2,6 +2,7 @@
 
 mod accept;
 mod capabilities;
+mod qido;
 mod stow;
 mod wado;
 
@@ -17,5 +18,5 @@ use crate::app::App;
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    capabilities::routes().nest(BASE, wado::routes().merge(stow::routes()))
+    capabilities::routes().nest(BASE, qido::routes().merge(wado::routes()).merge(stow::routes()))
 }

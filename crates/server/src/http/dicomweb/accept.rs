@@ -1,6 +1,10 @@
 //! What a client takes: the query parameter `accept` and the header field of that name [PS3.18 8.3.3.1, 8.3.4.1].
 
-use dicom_bridge::{TransferSyntax, explicit_little::EXPLICIT_LITTLE, media_type::MediaType};
+use dicom_bridge::{
+    TransferSyntax,
+    media_type::MediaType,
+    outgoing::{EXPLICIT_LITTLE, Outgoing, OutgoingForm},
+};
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
@@ -93,30 +97,23 @@ impl Offer {
     }
 }
 
-/// In which form an object is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutgoingForm {
-    /// Byte for byte as it is stored.
-    AsStored,
-    /// Written anew in Explicit VR Little Endian.
-    ExplicitLittle,
-}
-
-impl OutgoingForm {
-    /// The form in which an object of the transfer syntax `stored` is sent to who takes `transfer`, if there is one.
+impl Transfer {
+    /// The form in which an object is sent to who takes this, if there is one.
     ///
     /// Who names no transfer syntax is meant to get Explicit VR Little Endian. Native objects are; of compressed ones that
     /// can only be said once they are decompressed, and until then they go as they are stored, which is what viewers
     /// that name none expect.
-    pub(super) fn of(stored: &TransferSyntax, transfer: &Transfer) -> Option<Self> {
-        let becomes_explicit = stored.is_native() && stored.uid() != EXPLICIT_LITTLE;
-        match transfer {
-            Transfer::Named(uid) if uid == stored.uid() => Some(Self::AsStored),
-            Transfer::Named(uid) if uid == EXPLICIT_LITTLE && becomes_explicit => Some(Self::ExplicitLittle),
-            Transfer::Named(_) => None,
-            Transfer::Usual if becomes_explicit => Some(Self::ExplicitLittle),
-            Transfer::Usual | Transfer::Any => Some(Self::AsStored),
+    pub(super) fn form(&self, outgoing: &Outgoing<'_>) -> Option<OutgoingForm> {
+        match self {
+            Self::Named(uid) => outgoing.choose(&[uid]).ok(),
+            Self::Usual if outgoing.stored.is_native() => outgoing.choose(&[EXPLICIT_LITTLE]).ok(),
+            Self::Usual | Self::Any => Some(OutgoingForm::AsStored(outgoing.stored.clone())),
         }
+    }
+
+    /// Whether it names a transfer syntax of objects that refer to their pixel data.
+    pub(super) fn is_jpip_referenced(&self) -> bool {
+        matches!(self, Self::Named(uid) if TransferSyntax::from_uid(uid).is_jpip_referenced())
     }
 }
 
@@ -162,19 +159,26 @@ mod tests {
 
     #[test]
     fn only_native_objects_are_written_anew() {
-        let form = |stored: &str, transfer| OutgoingForm::of(&TransferSyntax::from_uid(stored), &transfer);
+        let form = |stored: &str, transfer: Transfer| {
+            let stored = &TransferSyntax::from_uid(stored);
+            let form = transfer.form(&Outgoing { stored, referable: None, prefers_referenced: false })?;
+            let uid = form.transfer_syntax().uid().to_owned();
+            Some((matches!(form, OutgoingForm::AsStored(_)), uid))
+        };
         let named = |uid: &str| Transfer::Named(uid.to_owned());
+        let as_stored = |uid: &str| Some((true, uid.to_owned()));
+        let explicit = Some((false, EXPLICIT_LITTLE.to_owned()));
         for native in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"] {
-            assert_eq!(form(native, Transfer::Usual), Some(OutgoingForm::ExplicitLittle));
-            assert_eq!(form(native, named(EXPLICIT_LITTLE)), Some(OutgoingForm::ExplicitLittle));
-            assert_eq!(form(native, Transfer::Any), Some(OutgoingForm::AsStored));
-            assert_eq!(form(native, named(native)), Some(OutgoingForm::AsStored));
+            assert_eq!(form(native, Transfer::Usual), explicit);
+            assert_eq!(form(native, named(EXPLICIT_LITTLE)), explicit);
+            assert_eq!(form(native, Transfer::Any), as_stored(native));
+            assert_eq!(form(native, named(native)), as_stored(native));
             assert_eq!(form(native, named("1.2.840.10008.1.2.4.90")), None);
         }
         for other in ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.94", "1.3.6.1"] {
-            assert_eq!(form(other, Transfer::Usual), Some(OutgoingForm::AsStored));
+            assert_eq!(form(other, Transfer::Usual), as_stored(other));
             assert_eq!(form(other, named(EXPLICIT_LITTLE)), None);
         }
-        assert_eq!(form(EXPLICIT_LITTLE, Transfer::Usual), Some(OutgoingForm::AsStored));
+        assert_eq!(form(EXPLICIT_LITTLE, Transfer::Usual), as_stored(EXPLICIT_LITTLE));
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use codestream::Extent;
-use dicom_bridge::{TransferSyntax, explicit_little::EXPLICIT_LITTLE};
+use dicom_bridge::{TransferSyntax, outgoing::EXPLICIT_LITTLE};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
