@@ -6,6 +6,7 @@
 
 mod base64;
 mod bulk_data;
+mod described;
 mod json;
 mod name;
 mod walker;
@@ -24,6 +25,7 @@ use crate::object::with_elements;
 use walker::Walker;
 
 pub use bulk_data::{BulkData, find_bulk_data};
+pub use described::{BulkPart, Described, DescriptionError, Piece};
 pub use name::BulkDataPath;
 
 /// How attributes are written.

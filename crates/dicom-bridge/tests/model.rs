@@ -1,9 +1,11 @@
 //! Attributes as JSON and XML.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use dicom_bridge::ScanLimits;
-use dicom_bridge::model::{BulkData, BulkDataPath, ModelForm, find_bulk_data, write_model};
+use dicom_bridge::model::{
+    BulkData, BulkDataPath, BulkPart, Described, DescriptionError, ModelForm, Piece, find_bulk_data, write_model,
+};
 use dicom_bridge::write::{NewAttributes, NewObject, OffsetTable};
+use dicom_bridge::{PixelData, ScanLimits, scan};
 use serde_json::{Value, json};
 
 fn model(bytes: &[u8], form: ModelForm) -> String {
@@ -96,4 +98,76 @@ fn long_values_and_pixel_data_are_named_and_found() {
     assert_eq!(fragments.iter().map(|extent| extent.len).collect::<Vec<_>>(), [4, 2]);
     assert_eq!(find("0040A730/1/00420011"), None);
     assert_eq!(find("00420011"), None);
+}
+
+/// The file that a description makes, with bulk data of these bytes.
+fn made(json: &Value, bulk: &[(BulkPart, Vec<u8>)]) -> Result<Vec<u8>, DescriptionError> {
+    let parts: Vec<BulkPart> = bulk.iter().map(|(part, _)| part.clone()).collect();
+    let mut all = Described::parse_all(json.to_string().as_bytes())?;
+    let pieces = all.remove(0)?.pieces(&parts)?;
+    let bytes = pieces.into_iter().map(|piece| match piece {
+        Piece::Bytes(bytes) => bytes,
+        Piece::Bulk(nth) => bulk[nth].1.clone(),
+    });
+    Ok(bytes.collect::<Vec<_>>().concat())
+}
+
+fn bulk(location: &str, bytes: &[u8], syntax: Option<&str>) -> (BulkPart, Vec<u8>) {
+    let transfer_syntax_uid = syntax.map(str::to_owned);
+    (BulkPart { location: location.to_owned(), len: bytes.len() as u64, transfer_syntax_uid }, bytes.to_vec())
+}
+
+#[test]
+fn an_object_that_is_described_is_the_object() {
+    let json = json_of(&small().to_bytes().unwrap());
+    assert_eq!(json_of(&made(&json, &[]).unwrap()), json);
+    assert_eq!(json_of(&made(&json!([json]), &[]).unwrap()), json);
+}
+
+#[test]
+fn bulk_data_become_values_or_fragments() {
+    let mut json = json_of(&small().to_bytes().unwrap());
+    json["7FE00010"] = json!({"vr": "OW", "BulkDataURI": "/x"});
+    let native = made(&json, &[bulk("/y", b"no", None), bulk("/x", b"abc", None)]).unwrap();
+    let PixelData::Native(value) = scan(&native, &ScanLimits::default()).unwrap().pixel_data else { panic!("native") };
+    assert_eq!((value.len(), &native[native.len() - 4..]), (4, &b"abc "[..]));
+    let frames = [bulk("/x", &[0xff, 0x4f, 0xff, 0x51, 1], Some("1.2.840.10008.1.2.4.90")), bulk("/x", &[2, 3], None)];
+    let compressed = made(&json, &frames).unwrap();
+    let scanned = scan(&compressed, &ScanLimits::default()).unwrap();
+    assert_eq!(scanned.transfer_syntax.uid(), "1.2.840.10008.1.2.4.90");
+    assert!(matches!(scanned.pixel_data, PixelData::Encapsulated { .. }));
+    assert_eq!(made(&json, &[]), Err(DescriptionError::BulkData("7FE00010".to_owned())));
+}
+
+#[test]
+fn what_describes_no_object_is_refused() {
+    let with = |tag: &str, attribute: Value| {
+        let mut json = json_of(&small().to_bytes().unwrap());
+        json[tag] = attribute;
+        made(&json, &[])
+    };
+    for (tag, attribute) in [
+        ("00280010", json!({"vr": "US", "Value": [65536]})),
+        ("00280010", json!({"vr": "US", "Value": [-1]})),
+        ("00280010", json!({"vr": "US", "Value": [1.5]})),
+        ("00280010", json!({"vr": "US", "Value": 1})),
+        ("00280010", json!({"vr": "XX", "Value": [1]})),
+        ("00280010", json!({"Value": [1]})),
+        ("00280010", json!(7)),
+        ("00280009", json!({"vr": "AT", "Value": ["0018106"]})),
+        ("00100010", json!({"vr": "PN", "Value": [[1]]})),
+        ("00081032", json!({"vr": "SQ", "Value": ["x"]})),
+        ("00091001", json!({"vr": "OB", "InlineBinary": "*"})),
+        ("00091001", json!({"vr": "OB", "BulkDataURI": 1})),
+        ("00080060", json!({"vr": "CS", "Value": ["X".repeat(70_000)]})),
+    ] {
+        assert_eq!(with(tag, attribute.clone()), Err(DescriptionError::Value(tag.to_owned())), "{attribute}");
+    }
+    assert_eq!(with("nonsense", json!({"vr": "CS"})), Err(DescriptionError::Syntax));
+    assert_eq!(with("00080018", json!({"vr": "UI", "Value": ["../x"]})), Err(DescriptionError::Identity));
+    for text in ["", "7", "[7]", "{", "\"x\""] {
+        assert_eq!(Described::parse_all(text.as_bytes()).err(), Some(DescriptionError::Syntax), "{text}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(Described::parse_all(deep.as_bytes()).err(), Some(DescriptionError::Syntax));
 }
