@@ -117,12 +117,13 @@ fn compare(house: &House, file: &Path) {
 
 #[test]
 fn every_kind_of_pixel_data_becomes_interactive_bit_for_bit() {
-    let house = House::open();
     for name in REAL {
+        // Several have the same UID.
+        let house = House::open();
         compare(&house, &real(name));
+        let jobs = house.get("/api/v1/jobs").json();
+        assert_eq!(jobs["items"].as_array().unwrap().len(), 0, "{jobs}");
     }
-    let jobs = house.get("/api/v1/jobs").json();
-    assert_eq!(jobs["items"].as_array().unwrap().len(), 0, "{jobs}");
 }
 
 #[test]

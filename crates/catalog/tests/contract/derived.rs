@@ -51,11 +51,7 @@ pub(crate) async fn jobs_that_failed_are_listed_and_tried_again(catalog: &Catalo
     let seen: Vec<_> = all.iter().map(|job| (job.target.as_deref(), job.state, job.attempts)).collect();
     assert_eq!(
         seen,
-        [
-            (Some("1.1"), JobState::Failed, 1),
-            (Some("1.2"), JobState::Running, 1),
-            (Some("1.3"), JobState::Queued, 0),
-        ]
+        [(Some("1.1"), JobState::Failed, 1), (Some("1.2"), JobState::Running, 1), (Some("1.3"), JobState::Queued, 0),]
     );
     assert_eq!(all[0].reason.as_deref(), Some("failed: signal 9"));
     for (state, job) in [JobState::Failed, JobState::Running, JobState::Queued].into_iter().zip(&all) {
