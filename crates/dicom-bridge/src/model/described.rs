@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::base64;
 use crate::element::has_short_length;
+use crate::outgoing::EXPLICIT_LITTLE;
 use crate::transfer_syntax::TransferSyntax;
 use crate::uid::parse_uid;
 use crate::write::file_head;
@@ -118,7 +119,7 @@ impl Described {
         let named = uid.or_else(|| told("00083002")).or_else(|| told("00020010")).map(TransferSyntax::from_uid);
         // The file is written with VRs and little endian: that is what all but three transfer syntaxes want.
         let usable = named.filter(|syntax| syntax.is_encapsulated() && part.is_some());
-        usable.unwrap_or_else(|| TransferSyntax::from_uid(crate::outgoing::EXPLICIT_LITTLE))
+        usable.unwrap_or_else(|| TransferSyntax::from_uid(EXPLICIT_LITTLE))
     }
 }
 
