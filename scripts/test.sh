@@ -139,6 +139,7 @@ run_doctests
 run_conformance conformance run.py
 run_conformance c-store c_store.py
 run_conformance dicomweb dicomweb.py
+run_conformance outgoing outgoing.py
 run_conformance interop interop.py
 check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 check "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --workspace

@@ -1,5 +1,5 @@
 //! The built binary seen from outside: sockets, exit statuses, files, signals. Nothing of the crates is called but what
-//! makes test data.
+//! makes test data, and the TLS of a test's own connections.
 
 #[path = "black_box/captures.rs"]
 mod captures;
@@ -23,6 +23,8 @@ mod dicom_in;
 mod dicom_out;
 #[path = "black_box/dicom_queries.rs"]
 mod dicom_queries;
+#[path = "black_box/dicom_tls.rs"]
+mod dicom_tls;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]

@@ -1,6 +1,7 @@
 //! Objects that go out by C-GET and C-MOVE: to dcmtk, to another Precinct, and to peers that cancel, refuse or break off.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 
 use dicom_bridge::write::{NewAttributes, NewObject};
@@ -29,7 +30,12 @@ fn native(uid: &str, transfer_syntax: &str) -> Vec<u8> {
 
 /// Runs a program of dcmtk against a house; whether it was content, and what it said.
 pub(crate) fn dcmtk(program: &str, house: &House, options: &[&str]) -> (bool, String) {
-    let (host, port) = (house.dicom.ip().to_string(), house.dicom.port().to_string());
+    dcmtk_at(program, house.dicom, options)
+}
+
+/// The same for any address.
+pub(crate) fn dcmtk_at(program: &str, address: SocketAddr, options: &[&str]) -> (bool, String) {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
     let common = ["-v", "-aec", "PRECINCT", &host, &port];
     let output = Command::new(program).args(options).args(common).output().unwrap_or_else(|_| panic!("{program}"));
     let words = [output.stdout, output.stderr].concat();

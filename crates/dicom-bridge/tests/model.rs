@@ -1,5 +1,5 @@
 //! Attributes as JSON and XML.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use dicom_bridge::model::{
     BulkData, BulkDataPath, BulkPart, Described, DescriptionError, ModelForm, Piece, find_bulk_data, write_model,

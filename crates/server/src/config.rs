@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 pub use dicom_destination::DicomDestination;
 pub use dicom_peer::DicomPeer;
+pub use dicom_tls::DicomTls;
 pub use network::Network;
 pub use transfer_syntax_wish::TransferSyntaxWish;
 pub use virtual_precincts::VirtualPrecincts;
@@ -24,6 +25,7 @@ use dicom_peer::ae_title_of;
 
 mod dicom_destination;
 mod dicom_peer;
+mod dicom_tls;
 mod network;
 mod transfer_syntax_wish;
 mod virtual_precincts;
@@ -81,6 +83,16 @@ pub struct ServeArgs {
     /// only; may be repeated, the most wanted first [default: HTJ2K, JPEG 2000, native, others]
     #[arg(long, value_name = "[CLASS=]UID", env = "PRECINCT_DICOM_PREFER", value_delimiter = ',')]
     pub dicom_prefer: Vec<TransferSyntaxWish>,
+    /// Certificate of the server, and those up to its authority, as PEM: DICOM associations are then secured by TLS,
+    /// without exception
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_CERT")]
+    pub dicom_tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM; nobody but owner and group may read it
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_KEY")]
+    pub dicom_tls_key: Option<PathBuf>,
+    /// Certificates of authorities, as PEM: only peers that have a certificate of them are let in, and called
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_CA")]
+    pub dicom_tls_ca: Option<PathBuf>,
     /// DICOM associations held at a time; more are rejected for the moment [default: 64]
     #[arg(long, value_name = "N", env = "PRECINCT_MAX_ASSOCIATIONS")]
     pub max_associations: Option<usize>,
@@ -188,6 +200,7 @@ pub struct DicomSettings {
     pub destinations: Vec<DicomDestination>,
     /// Which transfer syntaxes are taken of those that are offered.
     pub prefer: Vec<TransferSyntaxWish>,
+    pub tls: Option<DicomTls>,
     pub max_associations: usize,
 }
 
@@ -199,6 +212,7 @@ impl Default for DicomSettings {
             allow: Vec::new(),
             destinations: Vec::new(),
             prefer: Vec::new(),
+            tls: None,
             max_associations: 64,
         }
     }
@@ -222,6 +236,9 @@ struct FileSettings {
     dicom_destination: Vec<DicomDestination>,
     #[serde(default)]
     dicom_prefer: Vec<TransferSyntaxWish>,
+    dicom_tls_cert: Option<PathBuf>,
+    dicom_tls_key: Option<PathBuf>,
+    dicom_tls_ca: Option<PathBuf>,
     max_associations: Option<usize>,
     public_url: Option<String>,
     #[serde(default)]
@@ -359,6 +376,11 @@ impl ServeArgs {
             let is_first = destinations.iter().position(|other| other.ae_title == *title) == Some(at);
             ensure!(is_first, "the DICOM destination {title} is given twice");
         }
+        let tls = self.settle_dicom_tls(file)?;
+        if let Some(secured) = destinations.iter().find(|destination| destination.is_secured) {
+            let can_call = tls.as_ref().is_some_and(|tls| tls.connector.is_some());
+            ensure!(can_call, "the DICOM destination {} needs --dicom-tls-cert, -key and -ca", secured.ae_title);
+        }
         let prefer = if self.dicom_prefer.is_empty() { file.dicom_prefer.clone() } else { self.dicom_prefer.clone() };
         let ae_title = self.ae_title.clone().or_else(|| file.ae_title.clone()).unwrap_or(default.ae_title);
         let max_associations = self.max_associations.or(file.max_associations).unwrap_or(default.max_associations);
@@ -369,8 +391,22 @@ impl ServeArgs {
             allow,
             destinations,
             prefer,
+            tls,
             max_associations,
         })
+    }
+
+    fn settle_dicom_tls(&self, file: &FileSettings) -> anyhow::Result<Option<DicomTls>> {
+        let certificate = self.dicom_tls_cert.as_ref().or(file.dicom_tls_cert.as_ref());
+        let key = self.dicom_tls_key.as_ref().or(file.dicom_tls_key.as_ref());
+        let authorities = self.dicom_tls_ca.as_ref().or(file.dicom_tls_ca.as_ref());
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                Ok(Some(DicomTls::load(certificate, key, authorities.map(PathBuf::as_path))?))
+            }
+            (None, None) if authorities.is_none() => Ok(None),
+            _ => bail!("--dicom-tls-cert and --dicom-tls-key go together, and --dicom-tls-ca with them"),
+        }
     }
 }
 

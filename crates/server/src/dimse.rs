@@ -12,6 +12,7 @@ mod outgoing_form;
 mod receiving;
 mod retrieving;
 mod sending;
+mod stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use crate::listening::accept;
 use crate::telemetry::Counted;
 use conversation::Conversation;
 use link::Link;
+use stream::Stream;
 
 pub(crate) use receiving::status_of;
 
@@ -68,8 +70,10 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             refused.increment(1);
             tracing::warn!(peer.address = %address, limit = settings.max_associations, "too many associations");
-            // Of a flood of them some hear why, the others are closed.
-            if let Ok(turn) = Arc::clone(&rejections).try_acquire_owned() {
+            // Of a flood of them some hear why, the others are closed; so are all that would have to shake hands first.
+            if settings.tls.is_none()
+                && let Ok(turn) = Arc::clone(&rejections).try_acquire_owned()
+            {
                 associations.spawn(async move {
                     reject_for_now(tcp).await;
                     drop(turn);
@@ -78,10 +82,18 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
             continue;
         };
         let counted = Counted::new(&app.metrics().associations);
-        let link = Link::new(tcp, address, Association::new(acceptor));
-        let conversation = Conversation::new(link, Arc::clone(&app), drain.clone());
+        let (app, drain, tls) = (Arc::clone(&app), drain.clone(), settings.tls.clone());
         associations.spawn(async move {
-            conversation.run().await;
+            match Stream::accepted(tcp, tls.as_ref()).await {
+                Ok(stream) => {
+                    let link = Link::new(stream, address, Association::new(acceptor));
+                    Conversation::new(link, app, drain).run().await;
+                }
+                Err(reason) => {
+                    app.metrics().associations_refused.increment(1);
+                    tracing::warn!(peer.address = %address, %reason, "a connection was not secured");
+                }
+            }
             drop((counted, place));
         });
     }

@@ -14,6 +14,8 @@ pub struct DicomDestination {
     pub ae_title: String,
     /// Host and port.
     pub address: String,
+    /// Whether the connection is secured by TLS: `tls://` stood before the host.
+    pub is_secured: bool,
 }
 
 /// As it stands in the configuration file, under `[[dicom_destination]]`.
@@ -28,6 +30,7 @@ impl DicomDestination {
     fn new(ae_title: &str, address: &str) -> Result<Self, String> {
         let ae_title = ae_title_of(ae_title)?;
         let address = address.trim();
+        let (address, is_secured) = address.strip_prefix("tls://").map_or((address, false), |rest| (rest, true));
         let is_host_and_port = address
             .rsplit_once(':')
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
@@ -35,7 +38,7 @@ impl DicomDestination {
         if !is_host_and_port || !is_plain {
             return Err(format!("`{address}` is not a host and a port, as 10.0.0.1:104"));
         }
-        Ok(Self { ae_title, address: address.to_owned() })
+        Ok(Self { ae_title, address: address.to_owned(), is_secured })
     }
 }
 
@@ -66,6 +69,8 @@ mod tests {
         let found = destination("A=B=pacs.example:104").unwrap();
         assert_eq!((found.ae_title.as_str(), found.address.as_str()), ("A=B", "pacs.example:104"));
         assert_eq!(destination("SINK=[::1]:104").unwrap().address, "[::1]:104");
+        let secured = destination("SINK=tls://pacs.example:2762").unwrap();
+        assert_eq!((secured.address.as_str(), secured.is_secured), ("pacs.example:2762", true));
         for wrong in ["SINK", "=h:1", "SINK=h", "SINK=h:0", "SINK=h:70000", "SINK=:104", "SINK=http://h:1", "S\\=h:1"] {
             assert!(destination(wrong).is_err(), "{wrong}");
         }

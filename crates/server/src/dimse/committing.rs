@@ -7,6 +7,7 @@ use dicom_bridge::TransferSyntax;
 use dicom_bridge::dimse::{
     Answer, CommitmentReport, CommitmentRequest, FailureReason, Proposal, ReferencedInstance, Request, Status,
 };
+use tokio::sync::Semaphore;
 
 use super::link::{Break, Link};
 use super::outgoing;
@@ -49,8 +50,7 @@ pub(super) async fn commit(
         }
         Err(reason) => {
             call_back(app, calling_ae_title, report);
-            // A release while we wait is the peer's right; it has been answered.
-            if matches!(reason, Break::Released) { Err(Break::Released) } else { Err(reason) }
+            Err(reason)
         }
     }
 }
@@ -68,6 +68,9 @@ async fn report_on(
     Ok(link.response().await? == 0)
 }
 
+/// Reports that are under way in the background. Whoever asks for more and never listens does not fill the memory.
+static REPORTS: Semaphore = Semaphore::const_new(64);
+
 /// Reports on an association of our own, in the background, until the peer has taken it or the tries are used up.
 fn call_back(app: &Arc<App>, ae_title: &str, report: CommitmentReport) {
     let Some(destination) = app.settings().dicom.destinations.iter().find(|known| known.ae_title == ae_title) else {
@@ -77,8 +80,13 @@ fn call_back(app: &Arc<App>, ae_title: &str, report: CommitmentReport) {
         );
         return;
     };
+    let Ok(turn) = REPORTS.try_acquire() else {
+        tracing::warn!(peer.ae_title = ae_title, "too many reports of storage commitments are under way");
+        return;
+    };
     let (app, destination) = (Arc::clone(app), destination.clone());
     tokio::spawn(async move {
+        let _turn = turn;
         for wait in RETRIES {
             tokio::time::sleep(wait).await;
             match report_on_own(&app, &destination, &report).await {

@@ -7,16 +7,15 @@ use std::time::Duration;
 use bytes::BufMut as _;
 use dicom_bridge::dimse::{Association, AssociationError, Event};
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
+use super::stream::Stream;
 
 /// An association and its socket.
 pub(super) struct Link {
-    tcp: TcpStream,
+    stream: Stream,
     address: SocketAddr,
     association: Association,
     /// Whether the peer cancelled the request that is being performed.
@@ -50,11 +49,8 @@ pub(super) enum Break {
 const READ: usize = 64 * 1024;
 
 impl Link {
-    pub(super) fn new(tcp: TcpStream, address: SocketAddr, association: Association) -> Self {
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY cannot be set");
-        }
-        Self { tcp, address, association, is_cancelled: false }
+    pub(super) const fn new(stream: Stream, address: SocketAddr, association: Association) -> Self {
+        Self { stream, address, association, is_cancelled: false }
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -124,7 +120,7 @@ impl Link {
         if output.is_empty() {
             return Ok(());
         }
-        match timeout(PATIENCE.write, self.tcp.write_all(&output)).await {
+        match timeout(PATIENCE.write, self.stream.write_all(&output)).await {
             Ok(written) => written,
             Err(_late) => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -155,7 +151,7 @@ impl Link {
     }
 
     pub(super) async fn close(&mut self) {
-        let _gone = timeout(PATIENCE.write, self.tcp.shutdown()).await;
+        let _gone = timeout(PATIENCE.write, self.stream.shutdown()).await;
     }
 
     /// Reads once from the socket.
@@ -176,15 +172,10 @@ impl Link {
     }
 
     async fn read(&mut self) -> Result<(), Break> {
-        // Senders write the header of a PDU and its contents apart, with Nagle's algorithm on: each waits for our
-        // acknowledgement of the one before. The option does not last, so it is set around every read.
-        quick_ack(&self.tcp);
         let buffer = self.association.buffer();
         buffer.reserve(READ);
         let mut limited = buffer.limit(READ);
-        let read = self.tcp.read_buf(&mut limited).await;
-        quick_ack(&self.tcp);
-        if read? == 0 {
+        if self.stream.read(&mut limited).await? == 0 {
             return Err(Break::Closed);
         }
         Ok(())
@@ -198,12 +189,5 @@ fn refusal_of(event: &Event) -> Break {
         Event::Aborted => Break::Aborted,
         Event::Rejected { reason } => Break::Rejected(reason.clone()),
         _ => Break::Unexpected,
-    }
-}
-
-fn quick_ack(tcp: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = tcp.set_quickack(true) {
-        tracing::trace!(%error, "TCP_QUICKACK cannot be set");
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dicom_bridge::dimse::{Association, Event, Proposal, Requestor};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::link::{Break, Link};
+use super::stream::Stream;
 use crate::app::App;
 use crate::config::DicomDestination;
 
@@ -23,15 +23,16 @@ pub(super) async fn associate(
     destination: &DicomDestination,
     proposals: Vec<Proposal>,
 ) -> Result<Link, Break> {
-    let connected = timeout(CONNECT, TcpStream::connect(destination.address.as_str()));
-    let tcp = connected.await.map_err(|_late| Break::Silent)??;
-    let address = tcp.peer_addr()?;
+    let tls = app.settings().dicom.tls.as_ref().filter(|_| destination.is_secured);
+    let connected = timeout(CONNECT, Stream::connected(&destination.address, tls));
+    let stream = connected.await.map_err(|_late| Break::Silent)??;
+    let address = stream.peer_address()?;
     let association = Association::request(Requestor {
         ae_title: app.settings().dicom.ae_title.clone(),
         called_ae_title: destination.ae_title.clone(),
         proposals,
     });
-    let mut link = Link::new(tcp, address, association);
+    let mut link = Link::new(stream, address, association);
     link.flush().await?;
     let refused = match link.event(None).await {
         Ok(Event::Accepted { contexts: (accepted, proposed) }) => {

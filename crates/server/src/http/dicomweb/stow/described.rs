@@ -39,7 +39,7 @@ struct Came {
 /// The part that is coming.
 enum Current {
     Description(Vec<u8>),
-    Bulk(BulkPart, TempObject),
+    Bulk(BulkPart, Box<TempObject>),
 }
 
 /// Takes in what the body describes.
@@ -86,7 +86,7 @@ impl Came {
         let part =
             BulkPart { location: location.to_owned(), len: 0, transfer_syntax_uid: named.or(usual).map(str::to_owned) };
         let temp = app.storage().new_temp(app.settings().max_import_bytes).map_err(refused)?;
-        Ok(Current::Bulk(part, temp))
+        Ok(Current::Bulk(part, Box::new(temp)))
     }
 
     async fn add(&mut self, current: Option<&mut Current>, bytes: &[u8]) -> Result<(), Problem> {
