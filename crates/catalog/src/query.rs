@@ -221,7 +221,9 @@ pub(crate) const REQUEUE_STALE: &str =
     "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by IS NOT NULL AND claimed_at <= $1";
 
 /// Queued jobs that were begun too often.
-pub(crate) const WORN_JOBS: &str = "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND failure IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
+pub(crate) const WORN_JOBS: &str = "
+    SELECT object_key FROM jobs WHERE claimed_by IS NULL AND failure IS NULL AND attempts >= $1
+    ORDER BY id LIMIT 1000";
 
 /// Makes an object servable by another that is made of it.
 pub(crate) const SET_DERIVED: &str = "
@@ -259,7 +261,8 @@ pub(crate) const JOBS: &str = "
     FROM jobs j JOIN objects o ON o.key = j.object_key";
 
 const TARGET_COLUMNS: &str = "t.serial, t.target, t.kind, o.key, o.size, o.media_type, o.state, o.reason, o.tid,
-        COALESCE(o.derived_key, o.key) AS served_key, x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation";
+        COALESCE(o.derived_key, o.key) AS served_key, x.version, x.size AS index_size, x.codestreams, x.width, x.height,
+        x.presentation";
 
 const TARGET_TABLES: &str = "targets t
     JOIN objects o ON o.key = t.object_key

@@ -155,6 +155,8 @@ impl Fsck {
         match ingest.ingest(copy.await??, None).await {
             Ok(taken) if taken.outcome != Outcome::Conflict => of("no row named this object", Mending::Done),
             Ok(_) => of("no row names this object, and another one has its SOP Instance UID", Mending::Impossible),
+            // One that the worker has just made.
+            Err(_) if self.catalog.object_state(key).await?.is_some() => Ok(None),
             Err(error) => of(&format!("no row names this object, and none can: {error}"), Mending::Impossible),
         }
     }

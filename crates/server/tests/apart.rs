@@ -26,11 +26,17 @@ fn large() -> NamedTempFile {
     let samples = usize::from(SIDE) * usize::from(SIDE);
     bytes.extend(b"\xe0\x7f\x10\0OW\0\0");
     bytes.extend(u32::try_from(2 * samples).unwrap().to_le_bytes());
-    let noise = (0..samples).scan(1u32, |state, _| {
+    // A little of it, again and again: a debug build takes long to make more.
+    let noise = (0..20_011).scan(1u32, |state, _| {
         *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         Some((*state >> 16) as u16)
     });
-    bytes.extend(noise.flat_map(u16::to_le_bytes));
+    let noise: Vec<u8> = noise.flat_map(u16::to_le_bytes).collect();
+    let end = bytes.len() + 2 * samples;
+    while bytes.len() < end {
+        bytes.extend_from_slice(&noise);
+    }
+    bytes.truncate(end);
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&bytes).unwrap();
     file
