@@ -165,3 +165,55 @@ fn what_was_told_to_be_stored_survives_a_crash() {
         assert!(stored.body == *object, "{n}");
     }
 }
+
+const DESCRIBED: &str = "multipart/related; type=\"application/dicom+json\"; boundary=BORDER";
+
+/// A description, and parts of bulk data with their media types, all under one location.
+fn described(json: &Value, bulk: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut body = format!("--BORDER\r\nContent-Type: application/dicom+json\r\n\r\n{json}").into_bytes();
+    for (media_type, bytes) in bulk {
+        let head = format!("\r\n--BORDER\r\nContent-Type: {media_type}\r\nContent-Location: bulk/1\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+    }
+    body.extend_from_slice(b"\r\n--BORDER--");
+    body
+}
+
+/// What is given out as attributes and frames comes in again as the same object under another UID.
+#[test]
+fn objects_that_are_described_are_stored() {
+    let house = House::open();
+    house.import("", &pictures::dicom(ONE, 2));
+    let instance = |uid: &str| format!("{SERIES}/instances/{uid}");
+    let mut json = house.get(&format!("{}/metadata", instance(ONE))).json();
+    json[0]["00080018"]["Value"][0] = json!(TWO);
+    json[0]["7FE00010"]["BulkDataURI"] = json!("bulk/1");
+    let frame = |uid: &str, n: u64| {
+        let accept = [("Accept", "image/jp2")];
+        ask(&house, &format!("{}/frames/{n}", instance(uid)), &accept).body
+    };
+    let (first, second) = (frame(ONE, 1), frame(ONE, 2));
+    let jp2 = "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90";
+    let parts = [(jp2, first.as_slice()), (jp2, second.as_slice())];
+    let answer = post(&house, STUDY, DESCRIBED, &described(&json, &parts));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(told(&answer, "00081199", "00081155")[0].0, TWO);
+    assert!(frame(TWO, 1) == first && frame(TWO, 2) == second);
+    let again = house.get(&format!("{}/metadata", instance(TWO))).json();
+    let mut expected = json.clone();
+    expected[0]["7FE00010"]["BulkDataURI"] = json!(format!("{}{}/bulkdata/7FE00010", house.url(), instance(TWO)));
+    assert_eq!(again, expected);
+    assert_eq!(house.get(&format!("/jpip?target={TWO}")).status, 200, "and it is a JPIP target");
+
+    let absent = post(&house, STUDY, DESCRIBED, &described(&json, &[]));
+    assert_eq!((absent.status, failures(&absent)), (409, vec![(TWO.to_owned(), json!(0xC000))]));
+    let nobody = post(&house, STUDY, DESCRIBED, &described(&json!([{}]), &[]));
+    assert_eq!((nobody.status, told(&nobody, "0008119A", "00081197").len()), (409, 1));
+    let nonsense = post(&house, STUDY, DESCRIBED, &described(&json!("x"), &[]));
+    assert_eq!(nonsense.status, 400);
+    let many = vec![("application/octet-stream", &b""[..]); 257];
+    assert_eq!(post(&house, STUDY, DESCRIBED, &described(&json, &many)).status, 413);
+    let large = json!(["x".repeat(17 << 20)]);
+    assert_eq!(post(&house, STUDY, DESCRIBED, &described(&large, &[])).status, 413);
+}

@@ -73,7 +73,7 @@ fn doubled(mut samples: impl Iterator<Item = i32>, width: u32, each: usize) -> R
     if !width.is_multiple_of(2) {
         return Err(Error::Unsupported("YBR_FULL_422 with an odd number of columns"));
     }
-    let mut planes = vec![Vec::with_capacity(each); 3];
+    let mut planes: Vec<_> = (0..3).map(|_| Vec::with_capacity(each)).collect();
     for _ in 0..each / 2 {
         let [Some(first), Some(second), Some(blue), Some(red)] = [(); 4].map(|()| samples.next()) else { break };
         let values = [[first, second], [blue, blue], [red, red]];

@@ -19,6 +19,12 @@ const WADL: &str = "application/vnd.sun.wadl+xml";
 const JSON: &str = "application/json";
 
 const DICOM: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom"];
+const STORED: &[&str] = &[
+    "multipart/related; type=\"application/dicom\"",
+    "multipart/related; type=\"application/dicom+json\"",
+    "application/dicom",
+];
+const FOUND: &[&str] = &["application/dicom+json"];
 const ATTRIBUTES: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
 const FRAMES: &[&str] = &[
     "multipart/related; type=\"application/octet-stream\"",
@@ -54,10 +60,16 @@ const fn capability(
 }
 
 #[rustfmt::skip]
-const CAPABILITIES: [Capability; 10] = [
-    capability("studies", "POST", "StoreInstances", DICOM, TOLD),
+const CAPABILITIES: [Capability; 16] = [
+    capability("studies", "GET", "SearchForStudies", &[], FOUND),
+    capability("series", "GET", "SearchForSeries", &[], FOUND),
+    capability("instances", "GET", "SearchForInstances", &[], FOUND),
+    capability("studies/{study}/series", "GET", "SearchForStudySeries", &[], FOUND),
+    capability("studies/{study}/instances", "GET", "SearchForStudyInstances", &[], FOUND),
+    capability("studies/{study}/series/{series}/instances", "GET", "SearchForSeriesInstances", &[], FOUND),
+    capability("studies", "POST", "StoreInstances", STORED, TOLD),
     capability("studies/{study}", "GET", "RetrieveStudy", &[], DICOM),
-    capability("studies/{study}", "POST", "StoreStudyInstances", DICOM, TOLD),
+    capability("studies/{study}", "POST", "StoreStudyInstances", STORED, TOLD),
     capability("studies/{study}/metadata", "GET", "RetrieveStudyMetadata", &[], ATTRIBUTES),
     capability("studies/{study}/series/{series}", "GET", "RetrieveSeries", &[], DICOM),
     capability("studies/{study}/series/{series}/metadata", "GET", "RetrieveSeriesMetadata", &[], ATTRIBUTES),

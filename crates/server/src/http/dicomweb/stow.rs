@@ -3,6 +3,7 @@
 //! Status: 200 all are stored, or were already; 202 some; 409 none; 400 a body that is not what it says, and of which
 //! nothing could be stored; 408 one that stops coming; 415 a media type that is not taken; 503 shutting down.
 
+mod described;
 mod outcome;
 mod receiver;
 
@@ -60,7 +61,8 @@ async fn take(app: &Arc<App>, study: Option<String>, request: Request<Body>) -> 
     let mut receiver = Receiver::new(app, study.clone());
     let received = match content {
         Content::Single => receive_single(&mut intake, &mut receiver).await,
-        Content::Parts(boundary) => receive_parts(&mut intake, &mut receiver, &boundary).await,
+        Content::Parts(reader) => receive_parts(&mut intake, &mut receiver, *reader).await,
+        Content::Described(reader) => described::receive(app, &mut intake, &mut receiver, *reader).await,
     };
     // What was stored before a body broke off stays stored, and its sender is told so if it still listens.
     let outcomes = receiver.finish().await;
@@ -76,28 +78,31 @@ async fn take(app: &Arc<App>, study: Option<String>, request: Request<Body>) -> 
 enum Content {
     /// One object.
     Single,
-    /// Objects, divided by this boundary.
-    Parts(String),
+    /// Objects.
+    Parts(Box<MultipartReader>),
+    /// Descriptions and bulk data.
+    Described(Box<MultipartReader>),
 }
 
 impl Content {
     fn of(head: &Parts) -> Result<Self, Problem> {
         let unsupported = || {
-            let words = "objects come as application/dicom, alone or in multipart/related; type=\"application/dicom\"";
+            let words = "objects come as application/dicom, alone or in multipart/related, or described in application/dicom+json there";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, words)
         };
         let text = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = text.and_then(MediaType::parse).ok_or_else(unsupported)?;
-        match content_type.essence() {
-            DICOM => Ok(Self::Single),
-            "multipart/related"
-                if content_type.parameter("type").is_none_or(|kind| kind.eq_ignore_ascii_case(DICOM)) =>
-            {
-                let boundary = content_type.parameter("boundary");
-                Ok(Self::Parts(boundary.ok_or_else(|| Problem::bad_request("the body names no boundary"))?.to_owned()))
-            }
-            _ => Err(unsupported()),
+        if content_type.essence() == DICOM {
+            return Ok(Self::Single);
         }
+        let parts = content_type.parameter("type").unwrap_or(DICOM).to_ascii_lowercase();
+        if content_type.essence() != "multipart/related" || ![DICOM, described::JSON].contains(&parts.as_str()) {
+            return Err(unsupported());
+        }
+        let boundary = content_type.parameter("boundary");
+        let boundary = boundary.ok_or_else(|| Problem::bad_request("the body names no boundary"))?;
+        let reader = Box::new(MultipartReader::new(boundary, MultipartLimits::default()).map_err(problem)?);
+        Ok(if parts == DICOM { Self::Parts(reader) } else { Self::Described(reader) })
     }
 }
 
@@ -110,8 +115,11 @@ async fn receive_single(intake: &mut Intake, receiver: &mut Receiver) -> Result<
     Ok(())
 }
 
-async fn receive_parts(intake: &mut Intake, receiver: &mut Receiver, boundary: &str) -> Result<(), Problem> {
-    let mut reader = MultipartReader::new(boundary, MultipartLimits::default()).map_err(problem)?;
+async fn receive_parts(
+    intake: &mut Intake,
+    receiver: &mut Receiver,
+    mut reader: MultipartReader,
+) -> Result<(), Problem> {
     loop {
         match reader.poll().map_err(problem)? {
             Some(MultipartEvent::Part(headers)) => {

@@ -67,6 +67,11 @@ impl Receiver {
     /// The object is there: it is taken in while the next one comes.
     pub(super) async fn end(&mut self) {
         let Some(Current { kept, first }) = self.current.take() else { return };
+        self.take(kept, claimed_instance(&first)).await;
+    }
+
+    /// Takes in an object that is there, or tells why it is not; `claimed` are its SOP class and instance, if it says so.
+    pub(super) async fn take(&mut self, kept: Result<TempObject, Status>, claimed: Option<(String, String)>) {
         let (app, study) = (Arc::clone(&self.app), self.study.clone());
         self.under_way.push_back(tokio::spawn(async move {
             let taken = match kept {
@@ -77,10 +82,7 @@ impl Receiver {
                 Ok(_) => app.metrics().imported.increment(1),
                 Err(_) => app.metrics().import_refused.increment(1),
             }
-            match taken {
-                Ok(outcome) => outcome,
-                Err(status) => Outcome::Failed { claimed: claimed_instance(&first), status },
-            }
+            taken.unwrap_or_else(|status| Outcome::Failed { claimed, status })
         }));
         if self.under_way.len() >= AT_ONCE {
             self.settle_one().await;
