@@ -105,7 +105,7 @@ fn a_destination_that_prefers_references_is_moved_some() {
     house.import("", &report);
     let keys = ["-aem", "SECOND", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k"];
     let study = format!("StudyInstanceUID={}", STUDY.rsplit('/').next().unwrap());
-    let (content, words) = dcmtk("movescu", &house, &[&keys[..], &[&study]].concat());
+    let (content, words) = dcmtk("movescu", &house, &[&keys[..], &[study.as_str()]].concat());
     assert!(content, "{words}");
     let file = other.get(&format!("/api/v1/instances/{UID}/file"));
     let found = scanned(&file);
