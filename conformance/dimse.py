@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The DICOM service against pynetdicom: what dcmtk cannot ask for.
 
-usage: dimse.py PRECINCT
+  dimse.py --precinct BINARY
 
-Starts the server PRECINCT (a path) with a data directory of its own and a pynetdicom application entity beside it, then
+Starts the server with a data directory of its own and a pynetdicom application entity beside it, then
 stores, finds, gets, moves and commits. Prints one line a check; exit status 1 if one fails.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -203,14 +204,15 @@ def run(port, peer):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precinct", required=True)
+    binary = parser.parse_args().precinct
     peer = Peer()
     with tempfile.TemporaryDirectory() as folder:
         destination = f"PEER=127.0.0.1:{peer.port}"
         options = ["--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", folder, "--dicom-destination", destination]
         with open(f"{folder}.log", "w") as log:
-            server = subprocess.Popen([sys.argv[1], "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True)
+            server = subprocess.Popen([binary, "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             port = int(re.search(r" dicom=\S+:(\d+)", server.stdout.readline()).group(1))
             run(port, peer)

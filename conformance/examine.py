@@ -44,6 +44,8 @@ class Server:
         self.log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
             [self.binary, "serve", "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0", "--data", str(self.folder / "data"),
+             # Codestreams as they are stored; tests/black_box/derived.rs tries those that are made.
+             "--derive", "off",
              "--virtual-precincts", self.layout],
             stdout=subprocess.PIPE,
             stderr=self.log,

@@ -15,6 +15,8 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/derived.rs"]
+mod derived;
 #[path = "black_box/dicom_commitment.rs"]
 mod dicom_commitment;
 #[path = "black_box/dicom_in.rs"]

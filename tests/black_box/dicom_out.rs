@@ -1,10 +1,10 @@
 //! Objects that go out by C-GET and C-MOVE: to dcmtk, to another Precinct, and to peers that cancel, refuse or break off.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use dicom_bridge::write::{NewAttributes, NewObject};
+use dicom_bridge::write::{NewAttributes, NewObject, OffsetTable};
 
 use crate::dicom_in::{ct, data_set};
 use crate::house::House;
@@ -277,6 +277,24 @@ fn d7_a_peer_that_breaks_off_in_the_middle_costs_its_association_alone() {
     }
     house.wait_until("they have ended", |house| house.get("/metrics").text().contains("precinct_dicom_associations 0"));
     assert!(house.is_alive());
+}
+
+#[test]
+fn d5_d6_a_destination_that_says_nothing_and_a_peer_that_takes_nothing_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let house = House::open_with(&["--dicom-destination", &format!("SILENT={}", silent.local_addr().unwrap())]);
+    let mut object = NewObject::new(CT, "2.25.30", JPEG2000);
+    object.attributes().put(0x0020_000d, "UI", "2.25.1").put(0x0028_0010, "US", "16");
+    house.import("x", &object.encapsulate(&[vec![7; 30_000_000]], OffsetTable::Basic, 1).unwrap());
+    let before = house.resident();
+    let mut idle = getter(&house);
+    ask_for_study(&mut idle, 7);
+    let keys = ["-aem", "SILENT", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=2.25.1"];
+    let (_, words) = dcmtk("movescu", &house, &keys);
+    assert!(words.contains("OutOfResources"), "{words}");
+    let grown = house.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes: what nobody takes is not read");
+    house.wait_until("they have ended", |house| house.get("/metrics").text().contains("precinct_dicom_associations 0"));
 }
 
 #[test]

@@ -75,6 +75,10 @@ fn c_4_1_findscu_finds_at_every_level() {
     let list =
         found(&house, "-S", &["QueryRetrieveLevel=STUDY", "StudyInstanceUID=2.25.1\\2.25.2\\2.25.3", "PatientID"]);
     assert_eq!(count(&list, "(0010,0020) LO [ID-"), 2, "{list}");
+    // A key of a lower level is passed over, and that is said.
+    let (_, words) = dcmtk("findscu", &house, &["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "Modality=XX"]);
+    assert_eq!(count(&words, "Pending: "), 2, "{words}");
+    assert_eq!(count(&words, "WarningUnsupportedOptionalKeys"), 2, "{words}");
     let keys = ["QueryRetrieveLevel=SERIES", "StudyInstanceUID=2.25.2", "SeriesInstanceUID", "Modality=M?"];
     let series = found(&house, "-S", &keys);
     assert_eq!((count(&series, "[2.25.2.2]"), count(&series, "(0020,000e)")), (1, 1), "{series}");

@@ -6,6 +6,7 @@ use codestream::testkit::tiny_codestream;
 use dicom_bridge::write::OffsetTable;
 use dicom_bridge::{PixelData, ScanLimits, ScannedObject, scan};
 
+use crate::dicom_out::dcmtk;
 use crate::house::{Answer, House, run};
 use crate::pictures;
 use crate::wado::{SERIES, STUDY, ask, parts};
@@ -87,6 +88,32 @@ fn what_cannot_be_referred_to_goes_out_as_it_is_stored_or_not_at_all() {
     let uid = "1.2.826.0.1.3680043.10.99.72";
     assert_eq!(instance(&house, uid, &[".4.94"]).status, 406);
     assert_eq!(scanned(&instance(&house, uid, &[".4.204"])).transfer_syntax.uid(), "1.2.840.10008.1.2.4.204");
+}
+
+#[test]
+fn a_destination_that_prefers_references_is_moved_some() {
+    let other = House::open_with(&["--ae-title", "SECOND"]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let (config, address) = (folder.path().join("precinct.toml"), other.dicom);
+    let entry = format!("[[dicom_destination]]\nae_title = \"SECOND\"\naddress = \"{address}\"\n");
+    std::fs::write(&config, entry + "prefers_referenced = true\n").unwrap();
+    let house = House::open_with(&["--config", config.to_str().unwrap()]);
+    let compressed = pictures::object(UID, "1.2.840.10008.1.2.4.90", 2);
+    let compressed = compressed.encapsulate(&[pictures::gray(1), pictures::gray(2)], OffsetTable::Basic, 1).unwrap();
+    house.import("", &compressed);
+    let report = pictures::report(OTHER);
+    house.import("", &report);
+    let keys = ["-aem", "SECOND", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k"];
+    let study = format!("StudyInstanceUID={}", STUDY.rsplit('/').next().unwrap());
+    let (content, words) = dcmtk("movescu", &house, &[&keys[..], &[study.as_str()]].concat());
+    assert!(content, "{words}");
+    let file = other.get(&format!("/api/v1/instances/{UID}/file"));
+    let found = scanned(&file);
+    assert_eq!(found.transfer_syntax.uid(), "1.2.840.10008.1.2.4.94");
+    let url = found.attributes.pixel_data_provider_url.unwrap();
+    assert!(fetched(&house, &format!("{url}&fsiz=16,16&stream=2")) == decoded(&pictures::gray(2)));
+    let item = other.get(&format!("/api/v1/instances/{OTHER}")).json();
+    assert_eq!(item["transfer_syntax_uid"], "1.2.840.10008.1.2.1", "what cannot be referred to is sent whole");
 }
 
 #[test]

@@ -30,6 +30,14 @@ pub enum Level {
     Instance,
 }
 
+impl Level {
+    /// Whether a key that begins with this tag is looked at; those of lower levels are passed over [PS3.4 C.2.2.1.3].
+    #[must_use]
+    pub fn looks_at(self, tag: u32) -> bool {
+        narrowing::is_of(self, &[tag])
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {

@@ -9,6 +9,14 @@ use crate::fragments::Fragments;
 use crate::limits::ScanLimits;
 use crate::stored_value::StoredValue;
 
+const PALETTE: [Tag; 6] = [
+    Tag(0x0028, 0x1201),
+    Tag(0x0028, 0x1202),
+    Tag(0x0028, 0x1203),
+    Tag(0x0028, 0x1221),
+    Tag(0x0028, 0x1222),
+    Tag(0x0028, 0x1223),
+];
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0008);
 const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7fe0, 0x0009);
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7fe0, 0x0001);
@@ -21,6 +29,8 @@ pub(crate) struct DataSet {
     /// Short values of the outermost level, in the order in which they ended; no private ones, no bulk.
     pub(crate) values: Vec<RawValue>,
     pub(crate) pixel_data: RawPixelData,
+    /// Palette Color Lookup Table Data of the outermost level, plain or in segments.
+    pub(crate) palette: Vec<(Tag, StoredValue)>,
     /// Extended Offset Table: offsets and lengths [PS3.3 C.7.6.3.1.8].
     pub(crate) extended_offsets: Vec<u64>,
     pub(crate) extended_lengths: Vec<u64>,
@@ -69,6 +79,7 @@ impl DataSet {
             encoding: elements.encoding(),
             values: Vec::new(),
             pixel_data: RawPixelData::None,
+            palette: Vec::new(),
             extended_offsets: Vec::new(),
             extended_lengths: Vec::new(),
         };
@@ -105,6 +116,10 @@ impl Walk<'_, '_> {
             _ if self.is_first_pixel_data(header)? => {
                 self.found.pixel_data = RawPixelData::Native(StoredValue::at_hand(self.elements, header, len));
                 self.elements.skip_value("the pixel data")
+            }
+            tag if PALETTE.contains(&tag) => {
+                self.found.palette.push((tag, StoredValue::at_hand(self.elements, header, len)));
+                self.elements.skip_value("a palette")
             }
             EXTENDED_OFFSET_TABLE => {
                 self.found.extended_offsets = self.read_table(len)?;

@@ -1,5 +1,7 @@
 //! Where the bytes of a data set come from: the object as it lies, or what its deflated part inflates to.
 
+use std::io::Read as _;
+
 use codestream::ByteSource;
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -43,6 +45,14 @@ pub(crate) fn with_input_at<T>(
     let mut inflated = InflatedInput::new(source, meta.data_set_offset, limits);
     inflated.skip(position, "the data set")?;
     work(&mut inflated)
+}
+
+/// The bytes of a frame that is deflated by itself [PS3.5 A.4.13], at most so many; `None` if it cannot be inflated.
+#[must_use]
+pub fn inflate(deflated: &[u8], most: u64) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let mut reader = flate2::read::DeflateDecoder::new(deflated).take(most);
+    reader.read_to_end(&mut inflated).ok().map(|_| inflated)
 }
 
 /// The bytes of the object themselves, read through a small window.

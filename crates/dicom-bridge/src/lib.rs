@@ -50,6 +50,7 @@ pub mod write;
 pub use attributes::{Attribute, Attributes};
 pub use error::ObjectError;
 pub use file_meta::{claimed_instance, is_part10};
+pub use input::inflate;
 pub use limits::ScanLimits;
 pub use object::{PixelData, ScannedObject, holds_same_data_set, scan};
 pub use stored_value::StoredValue;

@@ -1,7 +1,7 @@
 //! The scan of one object: from its first byte to a verified end.
 
 use codestream::{ByteSource, FrameExtents};
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 
 use crate::attributes::Attributes;
 use crate::data_set::{DataSet, RawPixelData};
@@ -24,6 +24,8 @@ pub struct ScannedObject {
     pub attributes: Attributes,
     /// Where its frames lie.
     pub pixel_data: PixelData,
+    /// Where Palette Color Lookup Table Data lie, by tag (group in the upper 16 bits).
+    pub palette: Vec<(u32, StoredValue)>,
 }
 
 /// The pixel data of the outermost level; those inside sequences (icons) do not count.
@@ -93,7 +95,9 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
             }
         }
     };
-    Ok(ScannedObject { transfer_syntax, attributes, pixel_data })
+    let number = |tag: Tag| u32::from(tag.group()) << 16 | u32::from(tag.element());
+    let palette = data_set.palette.iter().map(|(tag, value)| (number(*tag), value.clone())).collect();
+    Ok(ScannedObject { transfer_syntax, attributes, pixel_data, palette })
 }
 
 /// Opens the data set of a file and lets `work` walk through it.

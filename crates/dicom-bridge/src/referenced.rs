@@ -67,6 +67,10 @@ impl PhotometricInterpretation {
     /// the object knows.
     fn of(declared: Option<&str>, header: &MainHeader) -> Result<Self, NotReferable> {
         let coding = header.coding();
+        // Whatever its codestreams hold, the object's other attributes are those of a palette.
+        if declared == Some("PALETTE COLOR") {
+            return Err(NotReferable::Colour);
+        }
         match (header.siz().components.len(), declared) {
             (1, Some("MONOCHROME1")) => Ok(Self::Monochrome1),
             (1, Some("MONOCHROME2")) => Ok(Self::Monochrome2),
@@ -91,10 +95,7 @@ impl Referable {
         if MULTI_COMPONENT.contains(&transfer_syntax.uid()) {
             return Err(NotReferable::MultiComponent);
         }
-        let PixelData::Encapsulated { frames, .. } = &scanned.pixel_data else {
-            return Err(NotReferable::NoCodestream);
-        };
-        let header = main_header(source, frames.first().ok_or(NotReferable::NoCodestream)?, limits)?;
+        let header = first_main_header(source, scanned, limits)?;
         Self::of(scanned.attributes.photometric_interpretation.as_deref(), &header, false)
     }
 
@@ -152,6 +153,22 @@ pub(crate) fn transfer_syntaxes_that_refer_to(stored: &TransferSyntax) -> Vec<Tr
         _ => return Vec::new(),
     };
     uids.map(TransferSyntax::from_uid).into()
+}
+
+/// The main header of the first frame of an object in JPEG 2000, derived ones included.
+///
+/// # Errors
+///
+/// - [`NotReferable::NoCodestream`], [`NotReferable::Codestream`] if there is none, or none that can be read.
+pub fn first_main_header(
+    source: &dyn ByteSource,
+    scanned: &ScannedObject,
+    limits: &Limits,
+) -> Result<MainHeader, NotReferable> {
+    let PixelData::Encapsulated { frames, .. } = &scanned.pixel_data else {
+        return Err(NotReferable::NoCodestream);
+    };
+    main_header(source, frames.first().ok_or(NotReferable::NoCodestream)?, limits)
 }
 
 /// The main header of a frame, which may be a whole JP2 file.

@@ -1,8 +1,8 @@
-//! Objects that the project makes itself: the sample study, and small ones for tests.
+//! Objects that the project makes itself: the sample study, derived objects, and small ones for tests.
 //!
 //! Never for received objects: those stay as they came, byte for byte.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use dicom_core::value::{C, DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, Length, PrimitiveValue, Tag, VR};
@@ -226,6 +226,50 @@ impl NewObject {
         let mut bytes = file_head(&self.sop_class_uid, &self.sop_instance_uid, &self.transfer_syntax_uid)?;
         attributes.write_to(&mut bytes, &self.transfer_syntax_uid)?;
         Ok(bytes)
+    }
+}
+
+/// Writes an object whose pixel data comes piece by piece, one fragment a frame; the Basic Offset Table is empty.
+#[derive(Debug)]
+pub struct FragmentWriter<W> {
+    out: W,
+}
+
+impl<W: Write> FragmentWriter<W> {
+    /// Writes everything before the first fragment. Of the object's elements none may come behind Pixel Data, and its
+    /// transfer syntax is one with explicit VRs in little-endian order.
+    ///
+    /// # Errors
+    ///
+    /// If the object cannot be written.
+    pub fn begin(object: NewObject, mut out: W) -> io::Result<Self> {
+        out.write_all(&object.to_bytes().map_err(io::Error::other)?)?;
+        // (7FE0,0010) OB of undefined length, and the empty table.
+        out.write_all(b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\0\0\0\0")?;
+        Ok(Self { out })
+    }
+
+    /// Writes one frame.
+    ///
+    /// # Errors
+    ///
+    /// If it is too long for a fragment, or cannot be written.
+    pub fn fragment(&mut self, frame: &[u8]) -> io::Result<()> {
+        let len = u32::try_from(frame.len().next_multiple_of(2)).map_err(io::Error::other)?;
+        self.out.write_all(b"\xfe\xff\0\xe0")?;
+        self.out.write_all(&len.to_le_bytes())?;
+        self.out.write_all(frame)?;
+        self.out.write_all(if frame.len().is_multiple_of(2) { b"" } else { b"\0" })
+    }
+
+    /// Writes the end.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn end(mut self) -> io::Result<()> {
+        self.out.write_all(b"\xfe\xff\xdd\xe0\0\0\0\0")?;
+        self.out.flush()
     }
 }
 

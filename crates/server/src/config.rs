@@ -21,6 +21,7 @@ pub use transfer_syntax_wish::TransferSyntaxWish;
 pub use virtual_precincts::VirtualPrecincts;
 
 use crate::storage::S3Place;
+use crate::worker::derive::Derive;
 use dicom_peer::ae_title_of;
 
 mod dicom_destination;
@@ -121,6 +122,10 @@ pub struct ServeArgs {
     /// auto, or off for the stored layout [default: auto]
     #[arg(long, value_name = "WHEN", env = "PRECINCT_VIRTUAL_PRECINCTS")]
     pub virtual_precincts: Option<VirtualPrecincts>,
+    /// What is made of pixel data that is not JPEG 2000, so that it can be asked for by JPIP: ht (HTJ2K), j2k (JPEG 2000
+    /// Part 1), or off; the instance itself stays as it was received [default: ht]
+    #[arg(long, value_name = "KIND", env = "PRECINCT_DERIVE")]
+    pub derive: Option<Derive>,
     /// Form of the log on standard error; what is logged is set by `PRECINCT_LOG`, as in `info,server::http=debug`
     #[arg(long, value_name = "FORMAT", env = "PRECINCT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -186,6 +191,7 @@ pub struct ServeSettings {
     pub max_connections: usize,
     pub max_channels: usize,
     pub virtual_precincts: VirtualPrecincts,
+    pub derive: Derive,
     pub log_format: LogFormat,
 }
 
@@ -250,6 +256,7 @@ struct FileSettings {
     max_connections: Option<usize>,
     max_channels: Option<usize>,
     virtual_precincts: Option<VirtualPrecincts>,
+    derive: Option<Derive>,
     log_format: Option<LogFormat>,
 }
 
@@ -351,6 +358,7 @@ impl ServeArgs {
             max_connections,
             max_channels,
             virtual_precincts: self.virtual_precincts.or(file.virtual_precincts).unwrap_or_default(),
+            derive: self.derive.or(file.derive).unwrap_or_default(),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
         })
     }

@@ -31,6 +31,7 @@ mod header_case;
 mod http2;
 mod import_api;
 mod intake;
+mod jobs_api;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
@@ -185,6 +186,7 @@ fn router(app: &Arc<App>) -> Router {
         .merge(catalog_api::routes())
         .merge(dicomweb::routes())
         .merge(import_api::routes())
+        .merge(jobs_api::routes())
         .merge(page::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {

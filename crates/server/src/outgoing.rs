@@ -5,8 +5,8 @@ use std::io;
 use catalog::{InstanceRow, State};
 use codestream::Limits;
 use dicom_bridge::outgoing::{OutgoingForm, OutgoingObject};
-use dicom_bridge::referenced::Referable;
-use dicom_bridge::{ScanLimits, TransferSyntax, scan};
+use dicom_bridge::referenced::{Referable, first_main_header};
+use dicom_bridge::{ScanLimits, scan};
 use futures_util::stream::StreamExt as _;
 
 use crate::app::App;
@@ -15,15 +15,19 @@ use crate::written::{Bytestream, written};
 
 /// What a JPIP Referenced object can say of the instance; `None` if there can be none, or it cannot be read now.
 pub(crate) async fn referable(app: &App, row: &InstanceRow) -> Option<Referable> {
-    let stored = TransferSyntax::from_uid(&row.transfer_syntax_uid);
-    if row.state == State::Unservable || !stored.is_encapsulated() {
+    if row.state == State::Unservable {
         return None;
     }
+    let derived = app.catalog().derived_of(row.object_key).await.ok()?;
     let (storage, key) = (app.storage().clone(), row.object_key);
     let work = tokio::task::spawn_blocking(move || {
         let object = storage.open_object(&key).ok()?;
-        let scanned = scan(&*object, &ScanLimits::default()).ok()?;
-        Referable::of_stored(&*object, &scanned, &Limits::default()).ok()
+        let (scanned, limits) = (scan(&*object, &ScanLimits::default()).ok()?, &Limits::default());
+        let Some(derived) = derived else { return Referable::of_stored(&*object, &scanned, limits).ok() };
+        let derived = storage.open_object(&derived).ok()?;
+        let coded = scan(&*derived, &ScanLimits::default()).ok()?;
+        let header = first_main_header(&*derived, &coded, limits).ok()?;
+        Referable::of_derived(scanned.attributes.photometric_interpretation.as_deref(), &header).ok()
     });
     work.await.ok().flatten()
 }

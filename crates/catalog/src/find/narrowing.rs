@@ -225,7 +225,7 @@ fn has_beginning(column: &str) -> bool {
 }
 
 /// Whether rows of a level have an attribute.
-fn is_of(level: Level, path: &[u32]) -> bool {
+pub(super) fn is_of(level: Level, path: &[u32]) -> bool {
     let Some(&tag) = path.first() else { return false };
     match level {
         Level::Patient | Level::Study => is_of_study(tag) || tag == MODALITIES_IN_STUDY,

@@ -9,6 +9,7 @@ use catalog::{
 };
 
 mod database;
+mod derived;
 mod find;
 mod postgres;
 
@@ -49,6 +50,8 @@ macro_rules! on_both {
     };
 }
 
+use derived::{an_object_is_served_from_what_was_made_of_it, jobs_that_failed_are_listed_and_tried_again};
+
 on_both!(
     an_instance_is_inserted_then_a_duplicate_then_a_conflict,
     a_file_name_is_a_pointer,
@@ -76,6 +79,8 @@ on_both!(
     pages_of_answers_leave_nothing_out,
     words_are_found_by_their_beginnings,
     a_deleted_instance_is_gone_from_every_level,
+    an_object_is_served_from_what_was_made_of_it,
+    jobs_that_failed_are_listed_and_tried_again,
 );
 
 async fn an_instance_is_inserted_then_a_duplicate_then_a_conflict(catalog: &Catalog) {

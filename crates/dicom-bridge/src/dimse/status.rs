@@ -21,6 +21,8 @@ pub enum Status {
     UnrecognizedOperation,
     /// There is more to come, or a match is in the data set.
     Pending,
+    /// As [`Status::Pending`]; some of the keys that were asked for are not looked at here.
+    PendingWithoutSomeKeys,
     /// The peer cancelled it.
     Cancelled,
     /// Sub-operations were tried, and not all of them succeeded.
@@ -53,6 +55,7 @@ impl Status {
             Self::ClassNotSupported => 0x0122,
             Self::UnrecognizedOperation => 0x0211,
             Self::Pending => 0xFF00,
+            Self::PendingWithoutSomeKeys => 0xFF01,
             Self::Cancelled => 0xFE00,
             Self::SubOperationsFailed => 0xB000,
             Self::CannotMatch => 0xA701,
@@ -67,6 +70,6 @@ impl Status {
     /// Whether no further response follows one with this status.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Pending)
+        !matches!(self, Self::Pending | Self::PendingWithoutSomeKeys)
     }
 }

@@ -16,6 +16,8 @@ pub struct DicomDestination {
     pub address: String,
     /// Whether the connection is secured by TLS: `tls://` stood before the host.
     pub is_secured: bool,
+    /// Whether it would rather have JPIP Referenced objects than those that are stored, where it accepts both.
+    pub prefers_referenced: bool,
 }
 
 /// As it stands in the configuration file, under `[[dicom_destination]]`.
@@ -24,6 +26,8 @@ pub struct DicomDestination {
 struct Entry {
     ae_title: String,
     address: String,
+    #[serde(default)]
+    prefers_referenced: bool,
 }
 
 impl DicomDestination {
@@ -38,7 +42,7 @@ impl DicomDestination {
         if !is_host_and_port || !is_plain {
             return Err(format!("`{address}` is not a host and a port, as 10.0.0.1:104"));
         }
-        Ok(Self { ae_title, address: address.to_owned(), is_secured })
+        Ok(Self { ae_title, address: address.to_owned(), is_secured, prefers_referenced: false })
     }
 }
 
@@ -55,7 +59,8 @@ impl TryFrom<Entry> for DicomDestination {
     type Error = String;
 
     fn try_from(entry: Entry) -> Result<Self, String> {
-        Self::new(&entry.ae_title, &entry.address)
+        let destination = Self::new(&entry.ae_title, &entry.address)?;
+        Ok(Self { prefers_referenced: entry.prefers_referenced, ..destination })
     }
 }
 

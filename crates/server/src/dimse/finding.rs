@@ -56,6 +56,8 @@ pub(super) async fn find(app: &App, link: &mut Link, request: &Request, root: Ro
         limit: PAGE,
     };
     add_matches(&mut query.matches, &[], &identifier.keys);
+    let is_looked_at = |key: &Match| key.path.first().is_some_and(|tag| query.level.looks_at(*tag));
+    let pending = if query.matches.iter().all(is_looked_at) { Status::Pending } else { Status::PendingWithoutSomeKeys };
     let retrieve_ae_title = &app.settings().dicom.ae_title;
     let mut matches = 0;
     loop {
@@ -75,8 +77,7 @@ pub(super) async fn find(app: &App, link: &mut Link, request: &Request, root: Ro
                     return finish(link, request, Status::CannotUnderstand, Some("a match cannot be written")).await;
                 }
             };
-            let pending = Answer { data_set: Some(&data_set), ..Answer::of(Status::Pending) };
-            link.association().answer(request, &pending);
+            link.association().answer(request, &Answer { data_set: Some(&data_set), ..Answer::of(pending) });
         }
         link.flush().await?;
         matches += answers.found.len();

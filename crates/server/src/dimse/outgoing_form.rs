@@ -33,8 +33,8 @@ pub(super) fn offered(stored: &str) -> Vec<String> {
     offerable.iter().map(|transfer_syntax| transfer_syntax.uid().to_owned()).collect()
 }
 
-/// The outgoing form of an instance for the presentation contexts that the peer accepts: as stored where it takes that,
-/// else in the best form that it takes.
+/// The outgoing form of an instance for the presentation contexts that the peer accepts: as stored where it takes that and
+/// prefers no reference, else in the best form that it takes.
 ///
 /// # Errors
 ///
@@ -43,14 +43,16 @@ pub(super) async fn outgoing_form(
     app: &App,
     instance: &InstanceRow,
     contexts: &[PresentationContext],
+    prefers_referenced: bool,
 ) -> Result<OutgoingForm, Unsendable> {
     let usable: Vec<_> = usable(&instance.sop_class_uid, contexts).collect();
     let accepted: Vec<_> = usable.iter().map(|context| context.transfer_syntax.as_str()).collect();
     let stored = &TransferSyntax::from_uid(&instance.transfer_syntax_uid);
-    let mut outgoing = Outgoing { stored, referable: None, prefers_referenced: false };
+    let mut outgoing = Outgoing { stored, referable: None, prefers_referenced };
     let mut chosen = outgoing.choose(&accepted);
     // The object is looked into only for a peer that may be sent a reference.
-    if chosen.is_err() && accepted.iter().any(|uid| TransferSyntax::from_uid(uid).is_jpip_referenced()) {
+    let is_wanted = prefers_referenced || chosen.is_err();
+    if is_wanted && accepted.iter().any(|uid| TransferSyntax::from_uid(uid).is_jpip_referenced()) {
         outgoing.referable = referable(app, instance).await;
         chosen = outgoing.choose(&accepted);
     }

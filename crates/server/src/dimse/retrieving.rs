@@ -3,6 +3,9 @@
 mod selection;
 mod sub_operations;
 
+use std::collections::BTreeSet;
+
+use catalog::InstanceRow;
 use dicom_bridge::dimse::{Answer, Identifier, MAX_CONTEXTS, Proposal, Request, Root, Status};
 
 use super::link::{Break, Link};
@@ -30,23 +33,11 @@ pub(super) async fn retrieve_by_move(
         Err((status, words)) => return refuse(link, request, status, &words).await,
     };
     let mut work = SubOperations::new(app, request, instances);
+    work.prefers_referenced = destination.prefers_referenced;
     if work.is_empty() {
         return work.finish(link).await;
     }
-    let mut proposals: Vec<Proposal> = Vec::new();
-    for instance in work.waiting() {
-        for transfer_syntax in offered(&instance.transfer_syntax_uid) {
-            let proposal = Proposal {
-                abstract_syntax: instance.sop_class_uid.clone(),
-                transfer_syntaxes: vec![transfer_syntax],
-                as_provider: false,
-            };
-            if proposals.len() < MAX_CONTEXTS && !proposals.contains(&proposal) {
-                proposals.push(proposal);
-            }
-        }
-    }
-    let mut sub = match outgoing::associate(app, destination, proposals).await {
+    let mut sub = match outgoing::associate(app, destination, proposals(work.waiting())).await {
         Ok(sub) => sub,
         Err(reason) => {
             let title = &destination.ae_title;
@@ -69,6 +60,27 @@ pub(super) async fn retrieve_by_move(
     work.finish(link).await
 }
 
+/// What a destination is offered for these instances: the best form of each before the second best of any, because an
+/// association has only so many presentation contexts.
+fn proposals<'i>(instances: impl Iterator<Item = &'i InstanceRow>) -> Vec<Proposal> {
+    let kinds: BTreeSet<_> = instances.map(|row| (&row.sop_class_uid, &row.transfer_syntax_uid)).collect();
+    let mut ranked: Vec<(usize, Proposal)> = Vec::new();
+    for (class, stored) in kinds {
+        ranked.extend(offered(stored).into_iter().enumerate().map(|(rank, transfer_syntax)| {
+            let (abstract_syntax, transfer_syntaxes) = (class.clone(), vec![transfer_syntax]);
+            (rank, Proposal { abstract_syntax, transfer_syntaxes, as_provider: false })
+        }));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let mut proposals = Vec::new();
+    for (_, proposal) in ranked {
+        if proposals.len() < MAX_CONTEXTS && !proposals.contains(&proposal) {
+            proposals.push(proposal);
+        }
+    }
+    proposals
+}
+
 /// Sends what is asked for on the association that it is asked for on.
 pub(super) async fn retrieve_by_get(app: &App, link: &mut Link, request: &Request, root: Root) -> Result<(), Break> {
     let instances = match chosen(app, request, root).await {
@@ -80,7 +92,7 @@ pub(super) async fn retrieve_by_get(app: &App, link: &mut Link, request: &Reques
     work.finish(link).await
 }
 
-async fn chosen(app: &App, request: &Request, root: Root) -> Result<Vec<catalog::InstanceRow>, (Status, String)> {
+async fn chosen(app: &App, request: &Request, root: Root) -> Result<Vec<InstanceRow>, (Status, String)> {
     let wanted = Identifier::parse(request, root).and_then(|identifier| identifier.retrieval());
     let wanted = wanted.map_err(|error| (Status::DoesNotMatch, error.to_string()))?;
     select(app.catalog(), &wanted).await.map_err(|error| {

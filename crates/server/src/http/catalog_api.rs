@@ -107,7 +107,7 @@ async fn stored_instance(app: &App, uid: Result<Path<String>, PathRejection>) ->
     app.catalog().instance(&uid).await.map_err(catalog_problem)?.ok_or_else(unknown)
 }
 
-fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {
+pub(super) fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {
     let limit = match fields.remove("limit") {
         None => USUAL_LIMIT,
         Some(text) => {
@@ -118,7 +118,7 @@ fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<Str
     Ok((limit, fields.remove("cursor")))
 }
 
-fn page_of<T>(page: Page<T>, item: impl Fn(&T) -> Value) -> Json<Value> {
+pub(super) fn page_of<T>(page: Page<T>, item: impl Fn(&T) -> Value) -> Json<Value> {
     Json(json!({ "items": page.items.iter().map(item).collect::<Vec<_>>(), "next": page.next }))
 }
 

@@ -20,6 +20,8 @@ pub(super) struct SubOperations<'a> {
     warning: u16,
     failed: Vec<String>,
     is_cancelled: bool,
+    /// Whether the receiver would rather have JPIP Referenced objects.
+    pub(super) prefers_referenced: bool,
 }
 
 /// On which association instances go out.
@@ -33,7 +35,16 @@ pub(super) enum Carrier<'a> {
 impl<'a> SubOperations<'a> {
     pub(super) fn new(app: &'a App, request: &'a Request, instances: Vec<InstanceRow>) -> Self {
         let waiting = instances.into();
-        Self { app, request, waiting, completed: 0, warning: 0, failed: Vec::new(), is_cancelled: false }
+        Self {
+            app,
+            request,
+            waiting,
+            completed: 0,
+            warning: 0,
+            failed: Vec::new(),
+            is_cancelled: false,
+            prefers_referenced: false,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,7 +105,8 @@ impl<'a> SubOperations<'a> {
         originator: Option<(&str, u16)>,
     ) -> Result<(), Break> {
         let uid = || instance.sop_instance_uid.clone();
-        let form = match outgoing_form(self.app, instance, link.association().contexts()).await {
+        let contexts = link.association().contexts();
+        let form = match outgoing_form(self.app, instance, contexts, self.prefers_referenced).await {
             Ok(form) => form,
             Err(Unsendable::NotTaken) => {
                 tracing::debug!("an instance is in no transfer syntax that the peer takes");
