@@ -1,6 +1,8 @@
-//! Any bytes as a DICOM object: no panic, bounded memory, and every frame lies inside the object.
+//! Any bytes as a DICOM object: no panic, bounded memory, every frame lies inside the object, and what can be scanned can
+//! be written as JSON and XML.
 #![no_main]
 
+use dicom_bridge::model::{ModelForm, write_model};
 use dicom_bridge::{PixelData, ScanLimits, scan};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,5 +15,8 @@ fuzz_target!(|data: &[u8]| {
                 assert!(extent.offset + extent.len <= data.len() as u64);
             }
         }
+    }
+    for form in [ModelForm::Json, ModelForm::Xml] {
+        write_model(&data, &limits, form, "/", &mut std::io::sink()).expect("what was scanned is written");
     }
 });

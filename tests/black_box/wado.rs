@@ -182,6 +182,14 @@ fn a_single_frame_is_given_in_ranges() {
     assert_eq!((changed.status, changed.body.len()), (200, len));
     let behind = ask(&house, &path, &[("Accept", "image/jp2"), ("Range", &format!("bytes={len}-"))]);
     assert_eq!((behind.status, behind.header("Content-Range")), (416, Some(format!("bytes */{len}").as_str())));
+    let page = [("Accept", "image/jp2"), ("Range", "bytes=0-9"), ("Origin", "http://localhost:3000")];
+    let exposed = ask(&house, &path, &page).header("Access-Control-Expose-Headers").unwrap().to_owned();
+    assert!(
+        exposed.contains("Content-Range") && exposed.contains("ETag"),
+        "viewers read where the range lies: {exposed}"
+    );
+    let head = house.connect().exchange("HEAD", &path, &[("Accept", "image/jp2")], &[]);
+    assert_eq!((head.status, head.header("Content-Length")), (200, Some(len.to_string().as_str())));
     let multipart = ask(&house, &path, &[("Accept", CORNERSTONE), ("Range", "bytes=10-19")]);
     assert_eq!(multipart.status, 200, "a body of several parts has no ranges");
 }

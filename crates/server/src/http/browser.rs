@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 
 use super::{delivery::Peer, header_case};
 
+/// What viewers read besides: where a range of a frame lies, and what a search left out.
+const EXPOSED: [&str; 4] = ["Accept-Ranges", "Content-Range", "ETag", "Warning"];
+
 /// The rules of one server.
 #[derive(Debug)]
 pub(crate) struct BrowserRules {
@@ -22,8 +25,9 @@ impl BrowserRules {
         let public_host = public_url
             .and_then(|url| url.split_once("://"))
             .map(|(_scheme, rest)| rest.split_once('/').map_or(rest, |(host, _path)| host).to_ascii_lowercase());
-        let jpip: Vec<&str> = header_case::NAMES.iter().copied().filter(|name| name.starts_with("JPIP-")).collect();
-        let expose = HeaderValue::from_str(&jpip.join(",")).unwrap_or(HeaderValue::from_static("*"));
+        let jpip = header_case::NAMES.iter().copied().filter(|name| name.starts_with("JPIP-"));
+        let exposed: Vec<&str> = jpip.chain(EXPOSED).collect();
+        let expose = HeaderValue::from_str(&exposed.join(",")).unwrap_or(HeaderValue::from_static("*"));
         Self { origins, public_host, expose }
     }
 
