@@ -298,6 +298,29 @@ fn d5_d6_a_destination_that_says_nothing_and_a_peer_that_takes_nothing_end() {
 }
 
 #[test]
+fn f14_a_term_signal_ends_a_get_after_the_instance_at_hand() {
+    let house = House::open();
+    for n in 10..13 {
+        house.import("x", &ct(&format!("2.25.{n}"), n));
+    }
+    let mut scu = getter(&house);
+    ask_for_study(&mut scu, 7);
+    let (set, _) = message(&mut scu);
+    house.signal("TERM");
+    // The signal has been heard when nobody is let in any more.
+    house.wait_until("the server drains", |house| std::net::TcpStream::connect(house.dicom).is_err());
+    take(&mut scu, 3, &set, 0);
+    assert_eq!(number(&message(&mut scu).0, 0x0900), Some(0xFF00));
+    let (last, list) = message(&mut scu);
+    let counters = [0x1021, 0x1022].map(|element| number(&last, element));
+    assert_eq!((number(&last, 0x0900), counters), (Some(0xB000), [Some(1), Some(2)]));
+    assert!(list.windows(15).any(|bytes| bytes == b"2.25.11\\2.25.12"));
+    assert!(scu.gets_aborted());
+    let (status, _) = house.wait();
+    assert!(status.success());
+}
+
+#[test]
 fn without_the_role_of_a_provider_nothing_is_sent() {
     let house = House::open();
     house.import("x", &ct("2.25.10", 1));

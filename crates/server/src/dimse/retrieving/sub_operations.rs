@@ -73,6 +73,12 @@ impl<'a> SubOperations<'a> {
                 self.is_cancelled = true;
                 return Ok(());
             }
+            // The end of the server does not wait for a study of thousands; what was not sent is named.
+            if self.app.is_draining() {
+                self.failed.push(instance.sop_instance_uid);
+                self.give_up();
+                return Ok(());
+            }
             let sent = match &mut carrier {
                 Carrier::Same => self.send_one(link, &instance, None).await.map_err(|reason| (reason, true)),
                 Carrier::Other { link: other, originator } => {
