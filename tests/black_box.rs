@@ -13,6 +13,8 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/deletion.rs"]
+mod deletion;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
 #[path = "black_box/frames.rs"]
@@ -51,6 +53,8 @@ mod series;
 mod sessions;
 #[path = "black_box/stream.rs"]
 mod stream;
+#[path = "black_box/text_search.rs"]
+mod text_search;
 #[path = "black_box/transcode.rs"]
 mod transcode;
 #[path = "black_box/transports.rs"]

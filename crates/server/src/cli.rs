@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
 mod add_xml;
+mod delete;
 mod describe;
 mod doctor;
 mod fetch;
@@ -44,6 +45,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Import(import::ImportArgs),
+    Delete(delete::DeleteArgs),
     Fetch(fetch::FetchArgs),
     Index(index::Index),
     Inspect(inspect::Inspect),
@@ -70,6 +72,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Import(args) => client(import::run(args)),
+        Command::Delete(args) => client(delete::run(args)),
         Command::Fetch(args) => client(fetch::run(args)),
         Command::Index(args) => index::run(&args),
         Command::AddXml(args) => add_xml::run(&args),

@@ -23,6 +23,7 @@ mod admin;
 mod browser;
 mod catalog_api;
 mod connection;
+mod deletion;
 pub(crate) mod delivery;
 mod dicomweb;
 pub(crate) mod error;
@@ -36,6 +37,7 @@ mod opening;
 mod page;
 mod query;
 mod request_head;
+mod search_api;
 mod upload;
 mod whole_image;
 
@@ -131,7 +133,7 @@ impl Service {
             return jpip::answer(&self.app, peer, &name, request).await;
         }
         if request.method() == Method::OPTIONS {
-            return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
+            return self.browser.options("GET, HEAD, POST, DELETE, OPTIONS", request.headers());
         }
         if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {
             return Problem::new(StatusCode::FORBIDDEN, FOREIGN).into_response();
@@ -182,9 +184,11 @@ fn router(app: &Arc<App>) -> Router {
     Router::new()
         .merge(admin::routes())
         .merge(catalog_api::routes())
+        .merge(deletion::routes())
         .merge(dicomweb::routes())
         .merge(import_api::routes())
         .merge(page::routes())
+        .merge(search_api::routes())
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")

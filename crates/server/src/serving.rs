@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use catalog::Catalog;
+use catalog::{Catalog, ObjectKey};
 
 use self::{channels::ChannelTable, index_cache::IndexCache, target::Targets};
 use crate::{config::ServeSettings, storage::Storage, telemetry::Metrics, worker::Worker};
@@ -63,6 +63,13 @@ impl Serving {
     /// Names may mean something else from now on.
     pub(crate) fn forget_targets(&self) {
         self.targets.forget();
+    }
+
+    /// An object has gone out of the catalog: nothing more of it is served. Responses that are on their way end in order.
+    pub(crate) fn forget_object(&self, key: ObjectKey) {
+        self.targets.forget();
+        let closed = self.channels.close_those_of(key);
+        tracing::info!(object.key = %key, channels = closed, "an instance was deleted");
     }
 }
 

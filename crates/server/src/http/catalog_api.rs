@@ -123,14 +123,17 @@ async fn instance_file(
     Ok(response)
 }
 
-async fn stored_instance(app: &App, uid: Result<Path<String>, PathRejection>) -> Result<InstanceRow, Problem> {
+pub(super) async fn stored_instance(
+    app: &App,
+    uid: Result<Path<String>, PathRejection>,
+) -> Result<InstanceRow, Problem> {
     let unknown = || Problem::not_found("no such instance is stored");
     // Refused is what is not UTF-8: nothing has such a name.
     let Path(uid) = uid.map_err(|_refused| unknown())?;
     app.catalog().instance(&uid).await.map_err(catalog_problem)?.ok_or_else(unknown)
 }
 
-fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {
+pub(super) fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<String>), Problem> {
     let limit = match fields.remove("limit") {
         None => USUAL_LIMIT,
         Some(text) => {
@@ -141,7 +144,7 @@ fn paging(fields: &mut HashMap<&'static str, String>) -> Result<(u32, Option<Str
     Ok((limit, fields.remove("cursor")))
 }
 
-fn page_of<T>(page: Page<T>, item: impl Fn(&T) -> Value) -> Json<Value> {
+pub(super) fn page_of<T>(page: Page<T>, item: impl Fn(&T) -> Value) -> Json<Value> {
     Json(json!({ "items": page.items.iter().map(item).collect::<Vec<_>>(), "next": page.next }))
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use catalog::ObjectKey;
 use jpip::{
     CacheModel, Limits,
     request::{channel::CloseList, return_type::StreamType},
@@ -275,6 +276,12 @@ impl ChannelTable {
     /// Closes channels, all of one session.
     pub(crate) fn close(&self, list: &CloseList, by: Option<&str>) -> Result<usize, Refusal> {
         self.with(|table, _now| table.close(list, by))
+    }
+
+    /// Closes the channels whose frames lie in this object; what is on its way on them ends in order.
+    pub(crate) fn close_those_of(&self, object: ObjectKey) -> usize {
+        let is_in = |channel: &Channel| channel.target.members().iter().any(|member| member.object == object);
+        self.with(|table, _now| table.close_where(is_in))
     }
 
     /// Closes channels that nobody uses, for as long as it is polled.

@@ -1,0 +1,80 @@
+//! `/api/v1/studies` and `/api/v1/series`: studies by words, and their series, page by page.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    routing::get,
+};
+use catalog::{Found, Level, Match, Search, Want};
+use serde_json::{Value, json};
+
+use super::{
+    catalog_api::{catalog_problem, page_of, paging},
+    error::Problem,
+    query,
+};
+use crate::{app::App, serving::series::SERIES};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/api/v1/studies", get(studies)).route("/api/v1/series", get(series))
+}
+
+/// `GET /api/v1/studies?q=&limit=&cursor=`: 200 a page of studies in order of arrival, of those with a word for each of
+/// `q`; 400 for anything else in the query.
+async fn studies(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
+    let mut fields = query::fields(text.as_deref(), &["q", "limit", "cursor"])?;
+    let (limit, cursor) = paging(&mut fields)?;
+    let search = Search { level: Level::Study, matches: Vec::new(), words: fields.remove("q") };
+    let page = app.catalog().search(search, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
+    Ok(page_of(page, study_item))
+}
+
+/// `GET /api/v1/series?StudyInstanceUID=&limit=&cursor=`: 200 a page of series in order of arrival; 400 for anything else
+/// in the query.
+async fn series(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
+    let mut fields = query::fields(text.as_deref(), &["StudyInstanceUID", "limit", "cursor"])?;
+    let (limit, cursor) = paging(&mut fields)?;
+    let study = fields.remove("StudyInstanceUID");
+    let of_study = study.map(|uid| Match { path: vec![0x0020_000d], want: Want::OneOf(vec![uid]) });
+    let search = Search { level: Level::Series, matches: of_study.into_iter().collect(), words: None };
+    let page = app.catalog().search(search, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
+    Ok(page_of(page, |found| series_item(&app, found)))
+}
+
+fn study_item(found: &Found) -> Value {
+    let first = |tag| first(found, tag);
+    json!({
+        "study_instance_uid": first("0020000D"),
+        "patient_name": first("00100010"),
+        "patient_id": first("00100020"),
+        "study_date": first("00080020"),
+        "accession_number": first("00080050"),
+        "description": first("00081030"),
+        "modalities": found.study.as_ref().map(|study| &study.modalities),
+        "series": found.study.as_ref().map(|study| study.series),
+        "instances": found.study.as_ref().map(|study| study.instances),
+    })
+}
+
+fn series_item(app: &App, found: &Found) -> Value {
+    let first = |tag| first(found, tag);
+    let target = first("0020000E").map(|uid| format!("{SERIES}{uid}"));
+    json!({
+        "series_instance_uid": first("0020000E"),
+        "study_instance_uid": first("0020000D"),
+        "modality": first("00080060"),
+        "series_number": first("00200011"),
+        "description": first("0008103E"),
+        "instances": found.series.as_ref().map(|series| series.instances),
+        "target": target,
+        "jpip_url": target.as_deref().map(|target| app.jpip_url(target)),
+    })
+}
+
+/// The first value of an attribute; `None` if it is absent or empty.
+fn first<'f>(found: &'f Found, tag: &str) -> Option<&'f str> {
+    let values = found.attributes.get(tag)?.get("Value")?.as_array()?;
+    values.first()?.as_str().filter(|value| !value.is_empty())
+}
