@@ -37,6 +37,8 @@ mod listing;
 mod media;
 #[path = "black_box/metadata.rs"]
 mod metadata;
+#[path = "black_box/openapi.rs"]
+mod openapi;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]

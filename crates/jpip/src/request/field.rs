@@ -73,7 +73,7 @@ impl<'a> RawFields<'a> {
 }
 
 /// Every field that the standard names [15444-9 C.1.2, Amd.5].
-const KNOWN: [&str; 37] = [
+pub const KNOWN: [&str; 37] = [
     "target",
     "subtarget",
     "tid",

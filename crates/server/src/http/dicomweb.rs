@@ -2,15 +2,11 @@
 
 mod qido;
 
-use std::sync::Arc;
-
-use axum::Router;
-
-use crate::app::App;
+use super::routes::Routes;
 
 /// Where the services lie.
 const BASE: &str = "/dicom-web";
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().nest(BASE, qido::routes())
+pub(super) fn routes() -> Routes {
+    Routes::new().nest(BASE, qido::routes())
 }

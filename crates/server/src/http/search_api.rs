@@ -3,28 +3,84 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
-    routing::get,
 };
 use catalog::{Found, Level, Match, Search, Want};
 use serde_json::{Value, json};
 
 use super::{
-    catalog_api::{catalog_problem, page_of, paging},
+    catalog_api::{CURSOR, LIMIT, catalog_problem, page_of, paging},
     error::Problem,
     query,
+    routes::{Answer, Content, Field, Kind, Operation, Routes, Shape},
 };
 use crate::{app::App, serving::series::SERIES};
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/v1/studies", get(studies)).route("/api/v1/series", get(series))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/api/v1/studies", studies, STUDIES).get("/api/v1/series", series, SERIES_OF)
 }
+
+const STUDIES: Operation = Operation {
+    summary: "Studies in order of arrival",
+    query: &[
+        Field::new(
+            "q",
+            "words that each begin one of the patient's name or ID, accession number, Study ID or description",
+        ),
+        LIMIT,
+        CURSOR,
+    ],
+    body: &[],
+    answers: &[
+        Answer::new(200, "a page of studies", Content::PageOf(&STUDY)),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const SERIES_OF: Operation = Operation {
+    summary: "Series in order of arrival",
+    query: &[Field::new("StudyInstanceUID", "only those of this study"), LIMIT, CURSOR],
+    body: &[],
+    answers: &[
+        Answer::new(200, "a page of series", Content::PageOf(&ONE_SERIES)),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const STUDY: Shape = Shape {
+    name: "Study",
+    members: &[
+        ("study_instance_uid", Kind::Text),
+        ("patient_name", Kind::Text),
+        ("patient_id", Kind::Text),
+        ("study_date", Kind::Text),
+        ("accession_number", Kind::Text),
+        ("description", Kind::Text),
+        ("modalities", Kind::Texts),
+        ("series", Kind::Number),
+        ("instances", Kind::Number),
+    ],
+};
+
+const ONE_SERIES: Shape = Shape {
+    name: "Series",
+    members: &[
+        ("series_instance_uid", Kind::Text),
+        ("study_instance_uid", Kind::Text),
+        ("modality", Kind::Text),
+        ("series_number", Kind::Text),
+        ("description", Kind::Text),
+        ("instances", Kind::Number),
+        ("target", Kind::Text),
+        ("jpip_url", Kind::Text),
+    ],
+};
 
 /// `GET /api/v1/studies?q=&limit=&cursor=`: 200 a page of studies in order of arrival, of those with a word for each of
 /// `q`; 400 for anything else in the query.
 async fn studies(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
-    let mut fields = query::fields(text.as_deref(), &["q", "limit", "cursor"])?;
+    let mut fields = query::fields(text.as_deref(), STUDIES.query)?;
     let (limit, cursor) = paging(&mut fields)?;
     let search = Search { level: Level::Study, matches: Vec::new(), words: fields.remove("q") };
     let page = app.catalog().search(search, limit, cursor.as_deref()).await.map_err(catalog_problem)?;
@@ -34,7 +90,7 @@ async fn studies(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Resul
 /// `GET /api/v1/series?StudyInstanceUID=&limit=&cursor=`: 200 a page of series in order of arrival; 400 for anything else
 /// in the query.
 async fn series(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
-    let mut fields = query::fields(text.as_deref(), &["StudyInstanceUID", "limit", "cursor"])?;
+    let mut fields = query::fields(text.as_deref(), SERIES_OF.query)?;
     let (limit, cursor) = paging(&mut fields)?;
     let study = fields.remove("StudyInstanceUID");
     let of_study = study.map(|uid| Match { path: vec![0x0020_000d], want: Want::OneOf(vec![uid]) });
