@@ -1,6 +1,8 @@
 //! The built binary seen from outside: sockets, exit statuses, files, signals. Nothing of the crates is called but what
 //! makes test data.
 
+#[path = "black_box/backup.rs"]
+mod backup;
 #[path = "black_box/captures.rs"]
 mod captures;
 #[path = "black_box/client_points.rs"]

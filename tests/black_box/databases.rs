@@ -12,7 +12,7 @@ use crate::pictures;
 use crate::scu::Scu;
 
 /// The URL of a fresh database; `None` where no server was started for the tests, which CI does not forgive.
-fn fresh_database() -> Option<String> {
+pub(crate) fn fresh_database() -> Option<String> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let Ok(server) = std::env::var("PRECINCT_TEST_POSTGRES") else {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "PRECINCT_TEST_POSTGRES names no server");
