@@ -16,6 +16,7 @@ import sys
 import time
 
 from harness import PRECINCT, ROOT, TOOLS, Server, StaticFloor, cpu, get, imported, measured_run, row, synthetic
+from overtaking import TRANSPORTS, overtaken
 
 MAMMOGRAM = 4096, 5120
 
@@ -303,8 +304,17 @@ def bench_transcode(images, work):
         os.remove(out)
 
 
+def bench_overtaking(images, work):
+    path = os.path.join(images, 'g16_4096_u64_idx.jp2')
+    with Server(imported(work, path)) as server:
+        for transport in TRANSPORTS:
+            for speed, reader in ((0, 'full buffers'), (2_000_000, 'a reader of 2 MB/s')):
+                took, size = sorted(overtaken(server, os.path.basename(path), 4096, transport, speed) for _ in range(3))[1]
+                row(f'a newer request ends the older one by {transport}, {reader}', '<= 100 ms', '', f'{took:.0f} ms', f'{size / 1e3:.0f} KB came after it')
+
+
 def bench_jpip(images, work):
-    for part in (bench_latency, bench_overhead, bench_session, bench_fairness, bench_link, bench_virtual, bench_transcode):
+    for part in (bench_latency, bench_overhead, bench_session, bench_overtaking, bench_fairness, bench_link, bench_virtual, bench_transcode):
         part(images, work)
 
 

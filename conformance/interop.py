@@ -4,17 +4,20 @@
 
 - `opj_jpip_transcode` turns JPT-streams that Precinct answered into codestreams that decode to the original's pixels,
   as the file is laid out and as virtual precincts lay it out anew.
-- `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly.
+- `opj_dec_server`, spoken to as its viewer does, decodes a session of growing windows exactly: of JPT-streams, and of
+  JPP-streams in its own dialect, as the file is laid out and anew, at reduced sizes too.
 - `opj_jpip_test` finds in a file of `precinct index --embed` every tile-part and packet where an independent reading does,
   and `opj_server`, behind spawn-fcgi and nginx, serves that file by those boxes, byte for byte.
 - OpenJPIP's Java viewer, all but its window, opens sessions, asks for regions and XML, over http and http-tcp;
-  regions that `opj_jpip_addxml` wrote can be asked for by name.
+  regions that `opj_jpip_addxml` wrote can be asked for by name. It cannot add a field to a request, but to the name of
+  the target, which it sends as it is: `NAME&dialect=openjpip`.
 
 What needs a program or a file that is not there is skipped and counted; with CI=true it fails. The last line counts.
 """
 
 import argparse
 import http.client
+import itertools
 import os
 import re
 import shutil
@@ -67,6 +70,11 @@ REAL = [
 RELAID = ["csjs/openjpeg/j2k/EE0E3825_1003good_dat.j2k", "opj/conformance/subsampling_1.jp2"]
 # Those of one or three components of 8 bits and one size, which opj_dec_server can show without loss.
 EIGHT_BITS = ["a1_mono.j2c", "b1_mono.j2c", "f1_mono.j2c", "g1_colr.j2c", "file1.jp2", "p0_04.j2k"]
+# Those whose COD states precincts, with one layer: what opj_dec_server can read in its dialect, as they are stored.
+STATED = ["recommended.jp2", "recommended-colour.jp2", "one-tile.jp2"]
+# Those that can be presented so: not f1, a tile of which has a coding style of its own, nor g1, whose tiles begin between
+# the edges of small precincts: the decoder counts them by the size of a tile alone.
+FIT = [name for name in EIGHT_BITS if name not in ("f1_mono.j2c", "g1_colr.j2c")]
 # Those whose packet headers stand apart from the bodies, which index tables of packets cannot say.
 PACKED = ["g1_colr.j2c", "p1_03.j2k"]
 # opj_server takes the coding style of the main header for every tile (e1, f1 have others), and the size of the tile for
@@ -153,6 +161,11 @@ class Image:
     @property
     def codestream(self):
         return originals.Original(self.path.read_bytes(), self.path).codestreams[0]
+
+    @property
+    def is_at_origin(self):
+        """Whether image and tiles begin where the reference grid does [15444-1 A.5.1]."""
+        return self.path.exists() and not any(self.codestream[16:24] + self.codestream[32:40])
 
     @property
     def pixels(self):
@@ -386,7 +399,14 @@ def growing_windows(image):
     ]
 
 
-def decode_windows(server, image, folder):
+# The stream types in which opj_dec_server reads windows: JPP-streams in its own dialect only. It dies of those whose COD
+# does not state precincts, which it counts, and of layers that are not innermost, because it puts a precinct's packets
+# down in one piece: they are presented in another layout, unless the server shows none but the stored ones. Of an image
+# off the origin it makes other precincts and sizes.
+JPT, JPP = "type=jpt-stream", "type=jpp-stream&dialect=openjpip"
+
+
+def decode_windows(server, image, folder, stream_type):
     """A session of windows: each response goes to the decoder, and the window's pixels must be the original's."""
     imported(server, image)
     wanted = np.stack(image.pixels.planes, axis=-1)
@@ -394,10 +414,11 @@ def decode_windows(server, image, folder):
     name = urllib.parse.quote(image.target, safe="")
     lengths = []
     with Decoder(folder) as decoder:
-        field, channel = f"target={name}&cnew=http", None
+        # The channel keeps the dialect that it was opened with.
+        field, channel = f"target={name}&cnew=http{stream_type.removeprefix(stream_type.split('&')[0])}", None
         for x, y, wide, high in growing_windows(image):
             status, headers, body = server.request(
-                "GET", f"/jpip?fsiz={width},{height}&roff={x},{y}&rsiz={wide},{high}&{field}&type=jpt-stream"
+                "GET", f"/jpip?fsiz={width},{height}&roff={x},{y}&rsiz={wide},{high}&{field}&{stream_type.split('&')[0]}"
             )
             if status != 200:
                 return f"JPIP answered {status}: {body[:200]!r}"
@@ -419,15 +440,45 @@ def decode_windows(server, image, folder):
                 return f"window {x},{y} {wide}×{high} differs; bytes sent: {lengths}"
         server.request("GET", f"/jpip?cclose={cid}")
     # What the session holds is not sent again.
-    once = len(whole(server, image, "jpt-stream"))
+    once = len(whole(server, image, stream_type.removeprefix("type=")))
     return None if sum(lengths) < once * 1.05 + 500 else f"{lengths} bytes for a stream of {once}"
+
+
+def decode_reduced(server, image, folder):
+    """The whole image at each reduced size: the decoder's picture is OpenJPEG's at that size. Of JPP-streams only."""
+    imported(server, image)
+    name = urllib.parse.quote(image.target, safe="")
+    for discard in range(1, 4):
+        picture = oracle.decode(image.path, [discard], oracle.JP2 if image.is_jp2 else oracle.J2K)[0]
+        if not picture:
+            break
+        width, height, *_ = picture.meta[0]
+        with Decoder(folder) as decoder:
+            query = f"target={name}&cnew=http&fsiz={width},{height}&{JPP}"
+            status, headers, body = server.request("GET", f"/jpip?{query}")
+            if status != 200 or headers["JPIP-fsiz"] != f"{width},{height}":
+                return f"JPIP answered {status}, {headers['JPIP-fsiz']} for {width},{height}"
+            cid = re.match("cid=([^,]+),", headers["JPIP-cnew"]).group(1)
+            decoder.take(body, (image.target, headers["JPIP-tid"], cid))
+            found = decoder.picture(cid, width, height)
+        if not np.array_equal(found, np.stack(picture.planes, axis=-1)):
+            return f"{discard} levels less differ"
+    return None
 
 
 def check_decoder(tally, server, images, folder):
     # It knows grey and colour, and shows the upper 8 bits.
     for image in images:
         needs = ("opj_dec_server", image.path)
-        tally.check(f"opj_dec_server {image.path.name}", decode_windows, server, image, folder, needs=needs)
+        tally.check(f"opj_dec_server {image.path.name}", decode_windows, server, image, folder, JPT, needs=needs)
+
+
+def check_dialect(tally, server, images, folder, layout=""):
+    for image in images:
+        needs = ("opj_dec_server", image.path)
+        name = f"opj_dec_server {image.path.name}{layout} in its dialect"
+        tally.check(name, decode_windows, server, image, folder, JPP, needs=needs)
+        tally.check(f"{name}, reduced", decode_reduced, server, image, folder, needs=needs)
 
 
 # -- index --embed, opj_jpip_test, opj_server ----------------------------------------------------
@@ -627,11 +678,17 @@ def driver(folder):
     return folder
 
 
-def view(binary, server, image, folder, transport):
+def thumbnail(image):
+    """The image at a quarter of its size, in three components."""
+    planes = oracle.decode(image.path, [2], oracle.JP2)[0].planes
+    return np.stack(planes if len(planes) == 3 else planes * 3, axis=-1)
+
+
+def view(binary, server, image, folder, transport, stream_type):
     """A session of the viewer: a thumbnail, a region, the whole image, and the regions of interest.
 
     The viewer's window needs a display; what it does for the window does not, and ViewerDriver does it in its place.
-    Of the thumbnail only the size counts: opj_dec_server puts a JPT-stream together at full size only.
+    Of the thumbnail only the size counts in a JPT-stream: opj_dec_server puts those together at full size only.
     """
     image = with_regions(binary, image, folder)
     imported(server, image)
@@ -647,7 +704,8 @@ def view(binary, server, image, folder, transport):
         code, said, words = run(
             "java", "-Djava.awt.headless=true", f"-Djdk.net.hosts.file={folder}/hosts", "-XX:TieredStopAtLevel=1",
             "-cp", f"{JAR}:{driver(folder.parent)}", "ViewerDriver",
-            f"http://localhost:{port}/jpip", image.target, decoder.port, folder, ["http", "http-tcp"].index(transport), "jpt",
+            f"http://localhost:{port}/jpip", image.target + JPP.removeprefix("type=jpp-stream") * (stream_type == "jpp"),
+            decoder.port, folder, ["http", "http-tcp"].index(transport), stream_type,
             f"{width // 4},{height // 4}", *(f"{width},{height},{x},{y},{w},{h}" for x, y, w, h in windows),
         )  # fmt: skip
     lines = said.decode(errors="replace").split("\n")
@@ -660,6 +718,8 @@ def view(binary, server, image, folder, transport):
         return f"no http-tcp: {words[:1500]!r}"
     if picture(folder / "0.rgb").shape[:2] != tuple(int(v) for v in channels[0].group(4).split(","))[::-1]:
         return "the thumbnail has another size than JPIP-rsiz says"
+    if stream_type == "jpp" and not np.array_equal(picture(folder / "0.rgb"), thumbnail(image)):
+        return "the thumbnail differs"
     for number, (x, y, w, h) in enumerate(windows, 1):
         if not np.array_equal(picture(folder / f"{number}.rgb"), wanted[y : y + h, x : x + w]):
             return f"window {number} differs"
@@ -693,11 +753,12 @@ def check_viewer(tally, binary, server, images, folder):
     for image in images:
         name = f"opj_jpip_addxml {image.path.name}"
         tally.check(name, add_by_openjpip, server, image, folder, needs=("opj_jpip_addxml", image.path))
-        for transport in ("http", "http-tcp"):
-            own = folder / f"viewer-{image.path.stem}-{transport}"
+        for transport, stream_type in itertools.product(("http", "http-tcp"), ("jpt", "jpp")):
+            name = f"viewer {image.path.name} {transport} {stream_type}"
+            own = folder / name.replace(" ", "-")
             own.mkdir()
             needs = ("opj_dec_server", "java", "javac", JAR, image.path)
-            tally.check(f"viewer {image.path.name} {transport}", view, binary, server, image, own, transport, needs=needs)
+            tally.check(name, view, binary, server, image, own, transport, stream_type, needs=needs)
 
 
 def died(tally, server):
@@ -722,12 +783,15 @@ def main():
         binary = Path(options.precinct).resolve()
         check_transcode(tally, server, computed + real, folder)
         check_decoder(tally, server, computed + [i for i in real if i.path.name in EIGHT_BITS], folder)
+        check_dialect(tally, server, [i for i in computed if i.path.name in STATED], folder)
         check_index(tally, binary, computed + [i for i in real if i.path.name not in PACKED], folder)
         check_viewer(tally, binary, server, computed[:3], folder)
         # Servers present images with one precinct a resolution level in another layout, unless told not to.
         with examine.Server(binary, "auto") as second:
             relaid = [computed[-1], *(Image(SHARED / "real" / name) for name in RELAID)]
             check_virtual(tally, second, server, relaid, folder)
+            fit = [image for image in real if image.path.name in FIT and image.is_at_origin]
+            check_dialect(tally, second, [*computed, *fit], folder, " presented")
             died(tally, second)
         died(tally, server)
     print(f"interop: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")

@@ -9,6 +9,8 @@ mod captures;
 mod client_points;
 #[path = "black_box/client_streams.rs"]
 mod client_streams;
+#[path = "black_box/coding.rs"]
+mod coding;
 #[path = "black_box/command_line.rs"]
 mod command_line;
 #[path = "black_box/crash.rs"]

@@ -1,4 +1,4 @@
-//! Backup and restore as docs/guide.md says: on SQLite while the server runs, on PostgreSQL with pg_dump, and from the
+//! Backup and restore as docs/guide.md says: on SQLite while the server runs, on PostgreSQL with `pg_dump`, and from the
 //! stored objects alone.
 
 use std::path::Path;

@@ -108,6 +108,24 @@ impl House {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// A counter or gauge of the server.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics").text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// The same once it does not change any more.
+    pub(crate) fn settled(&self, name: &str) -> u64 {
+        let (mut value, mut unchanged) = (self.metric(name), 0);
+        while unchanged < 30 {
+            let now = self.metric(name);
+            unchanged = if now == value { unchanged + 1 } else { 0 };
+            value = now;
+        }
+        value
+    }
+
     /// Imports one file over HTTP, waits for its index, and returns what the server said.
     pub(crate) fn import(&self, name: &str, bytes: &[u8]) -> Value {
         let answer = self.post(&format!("/api/v1/import?name={name}"), bytes);

@@ -82,12 +82,47 @@ fn hosts_and_origins_are_judged_by_the_same_rules() {
     let (head, _) = curl(&house, path, &["--header", "Origin: https://evil.example"]);
     assert!(!head.contains("access-control-allow-origin"), "{head}");
     let import = "/api/v1/import?name=b.j2k";
-    // Without a body: curl 7.88 takes an answer that comes before it has sent one, and the reset behind it, for an error.
     let (head, _) = curl(&house, import, &["--header", "Origin: https://evil.example", "--request", "POST"]);
     assert!(head.starts_with("HTTP/2 403"), "{head}");
     let long = format!("X-Long: {}", "x".repeat(40 << 10));
     let (head, _) = curl(&house, path, &["--header", &long]);
     assert!(head.starts_with("HTTP/2 431"), "{head}");
+}
+
+#[test]
+fn what_is_refused_before_its_body_has_come_is_told_so() {
+    let house = House::with_files(&[("a.j2k", pictures::tiny())]);
+    let file = house.folder().join("body");
+    for len in [1, 5000, 64 << 10] {
+        std::fs::write(&file, vec![b'x'; len]).unwrap();
+        let body = format!("@{}", file.display());
+        for (path, header, status) in [
+            ("/api/v1/import?name=b.j2k", "Origin: https://evil.example", 403),
+            ("/jpip?target=b.j2k&upload=image/j2c", "Origin: https://evil.example", 403),
+            ("/jpip?target=b.j2k&upload=image/gif", "X-Of: type", 415),
+            ("/jpip?target=b.j2k&upload=image/j2c&fsiz=8,8", "X-Of: part", 501),
+            ("/api/v1/import?nonsense=1", "X-Of: field", 400),
+            ("/nowhere", "X-Of: path", 404),
+            ("/healthz", "X-Of: method", 405),
+        ] {
+            let (head, said) = curl(&house, path, &["--header", header, "--data-binary", &body]);
+            assert!(head.starts_with(&format!("HTTP/2 {status}")), "{path} with {len} bytes: {head}");
+            assert!(!said.is_empty(), "{path} with {len} bytes: {head}");
+        }
+    }
+    // A longer body is not waited for: the answer is whole, and the reset behind it says that there is no error.
+    let mut client = Client::to(&house, OPEN);
+    // The server's window for a stream holds from the time that its settings are acknowledged.
+    client.settle();
+    client.send_bytes(&frames::post(1, "/nowhere"));
+    for _ in 0..5 {
+        client.send(DATA, 0, 1, &[b'x'; 16 << 10]);
+    }
+    assert_eq!(client.read_end(1), DATA);
+    let reset = std::iter::from_fn(|| client.next()).find(|frame| frame.kind == RST_STREAM).unwrap();
+    assert_eq!((reset.stream, reset.payload), (1, vec![0; 4]));
+    client.get(3, "/jpip?target=a.j2k&fsiz=16,16");
+    assert_eq!(client.read_end(3), DATA, "the connection goes on");
 }
 
 #[test]
@@ -253,11 +288,7 @@ fn e17_floods_end_the_connection() {
 #[test]
 fn e19_work_stops_when_a_stream_is_reset() {
     let house = large();
-    let aborted = |house: &House| -> u64 {
-        let metrics = house.get("/metrics").text();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("precinct_jpip_aborted_total "));
-        line.map_or(0, |number| number.parse().unwrap())
-    };
+    let aborted = |house: &House| house.metric("precinct_jpip_aborted_total");
     let before = aborted(&house);
     let mut client = Client::to(&house, 1000);
     client.get(1, "/jpip?target=noise.j2k&fsiz=1024,1024");

@@ -9,7 +9,7 @@ use codestream::testkit::{files, tiny_codestream};
 
 use crate::house::{House, channel_of, command};
 use crate::pictures;
-use crate::stream::{Cache, PRECINCT, Response};
+use crate::stream::{Cache, PRECINCT, Response, TILE_HEADER};
 
 fn house() -> House {
     House::with_files(&[("a.j2k", pictures::precincts())])
@@ -64,6 +64,35 @@ fn openjpip_dies_of_a_long_target_and_of_a_long_model() {
     let model: Vec<String> = (0..200).map(|n| format!("P{n}")).collect();
     assert_eq!(house.get(&format!("/jpip?target=a.j2k&fsiz=8,8&model={}", model.join(","))).status, 200);
     assert!(house.is_alive());
+}
+
+#[test]
+fn openjpips_decoder_dies_of_the_standards_tile_headers_and_a_channel_keeps_its_dialect() {
+    let house = house();
+    let tile_header = |response: Response| {
+        let is_header = |message: &&crate::stream::Message| message.class == TILE_HEADER;
+        response.messages.iter().find(is_header).map(|message| message.body.clone())
+    };
+    let in_dialect = Some([0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0x93].to_vec());
+    // As OpenJPIP's viewer says it, which knows a target's name and nothing else.
+    let opened = house.get("/jpip?target=a.j2k&dialect=openjpip&fsiz=64,64&cnew=http&type=jpp-stream");
+    let cid = channel_of(&opened).unwrap();
+    let tid = opened.header("JPIP-tid").unwrap().to_owned();
+    assert_eq!(opened.header("Content-Type"), Some("image/jpp-stream"));
+    assert_eq!(tile_header(opened.response()), in_dialect);
+    let next = house.get(&format!("/jpip?fsiz=256,256&cid={cid}&type=jpp-stream"));
+    assert_eq!(next.header("JPIP-tid"), Some(tid.as_str()));
+    let next = next.response();
+    assert!(next.messages.iter().all(|message| message.class == PRECINCT), "the rest of it");
+    // Another channel of the session speaks as the first does; a target can be asked for by the identifier alone.
+    let second = house.get(&format!("/jpip?cid={cid}&cnew=http&fsiz=256,256"));
+    assert_eq!((second.header("JPIP-tid"), second.response().messages), (Some(tid.as_str()), vec![]));
+    house.import("b.j2k", &pictures::tiles());
+    assert_eq!(tile_header(house.jpip(&format!("tid={tid}&dialect=openjpip"))), in_dialect);
+    let standard = house.get("/jpip?target=a.j2k&fsiz=64,64");
+    assert_ne!(standard.header("JPIP-tid"), Some(tid.as_str()));
+    assert_eq!(tile_header(standard.response()), Some(vec![]));
+    assert_eq!(house.get("/jpip?target=a.j2k&dialect=kakadu").status, 400);
 }
 
 #[test]
@@ -237,7 +266,7 @@ fn a_client_that_goes_away_takes_nothing_with_it() {
     let mut house = House::with_files(&[("noise.j2k", pictures::noise(512))]);
     for _ in 0..50 {
         let mut connection = house.connect();
-        connection.send(b"GET /jpip?target=noise.j2k&fsiz=512,512 HTTP/1.1\r\nHost: x\r\n\r\n");
+        connection.send(b"GET /jpip?target=noise.j2k&fsiz=512,512 HTTP/1.1\r\nHost: localhost\r\n\r\n");
         drop(connection);
     }
     let stdin = command().arg("--version").stdout(Stdio::null()).status().unwrap();

@@ -30,6 +30,12 @@ fn ask(house: &House, query: &str) -> Connection {
     connection
 }
 
+/// Bytes of responses that were made.
+const MADE: &str = "precinct_jpip_body_bytes_total";
+
+/// What the end of a response and the message heads that chunks have beyond those made may take, in bytes.
+const HEADS: u64 = 1024;
+
 #[test]
 fn c_3_5_requests_that_overtake_each_other_are_planned_in_the_order_of_their_numbers() {
     let house = house();
@@ -90,13 +96,18 @@ fn e21_a_response_that_nobody_fetches_holds_up_its_own_data_bins_and_nothing_els
 fn c_3_6_over_tcp_a_newer_request_ends_a_long_response_at_a_message() {
     let house = House::with_files(&[("noise.j2k", pictures::noise(1024))]);
     let whole = Cache::of(&house.jpip("target=noise.j2k&fsiz=1024,1024"));
+    let before = house.metric(MADE);
     let opened = house.get("/jpip?target=noise.j2k&fsiz=1024,1024&cnew=http-tcp");
     let (cid, port) = (channel_of(&opened).unwrap(), auxport(&opened));
     let mut tcp = connect(port, &format!("{cid}\r\n"));
     // Nothing is acknowledged yet, so the response stands still.
+    let made = house.settled(MADE) - before;
     let mut newer = ask(&house, &format!("cid={cid}&fsiz=64,64"));
+    house.settled("precinct_jpip_requests_total");
+    assert_eq!(house.metric(MADE) - before, made, "nothing more while the client has enough to take");
     let first = Response::read(&chunks(&mut tcp, usize::MAX).concat());
     assert_eq!(first.end, 3, "the window has changed");
+    assert!(made < 256 << 10 && first.len as u64 <= made + HEADS, "{} bytes after {made}", first.len);
     assert_eq!(newer.answer(false).status, 200);
     let second = Response::read(&chunks(&mut tcp, usize::MAX).concat());
     assert_eq!(second.end, 2);
@@ -114,10 +125,11 @@ fn c_3_6_in_datagrams_a_newer_request_ends_a_long_response_at_a_message() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let here = socket.local_addr().unwrap();
+    let before = house.metric(MADE);
     let opened = house.get(&format!("/jpip?target=noise.j2k&fsiz=1024,1024&qid=5&cnew=http-udp&sendto={here}"));
     let cid = channel_of(&opened).unwrap();
     socket.connect(("127.0.0.1", auxport(&opened))).unwrap();
-    let mut newer = None;
+    let (mut newer, mut made) = (None, 0);
     let mut bytes = [0; 2048];
     // Chunks of a response by their numbers, until all up to the last one are there.
     let mut response = |qid: u8| {
@@ -130,7 +142,10 @@ fn c_3_6_in_datagrams_a_newer_request_ends_a_long_response_at_a_message() {
                 continue;
             }
             if newer.is_none() {
+                made = house.settled(MADE) - before;
                 newer = Some(ask(&house, &format!("cid={cid}&qid=6&fsiz=64,64")));
+                house.settled("precinct_jpip_requests_total");
+                assert_eq!(house.metric(MADE) - before, made, "nothing more while the client has enough to take");
             }
             socket.send(&bytes[..8]).unwrap();
             if bytes[2..4] == [0, qid] {
@@ -146,6 +161,7 @@ fn c_3_6_in_datagrams_a_newer_request_ends_a_long_response_at_a_message() {
     let first = response(5);
     assert_eq!(first.end, 3, "the window has changed");
     let second = response(6);
+    assert!(made < 512 << 10 && first.len as u64 <= made + made / 50 + HEADS, "{} bytes after {made}", first.len);
     assert_eq!(second.end, 2);
     let mut cache = Cache::of(&first);
     cache.add(&second);

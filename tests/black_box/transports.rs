@@ -6,11 +6,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::house::{Answer, House, channel_of, run};
 use crate::pictures;
 use crate::stream::Response;
+
+/// Less than the half minute that the server waits for a client.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The port at the end of `JPIP-cnew`.
 pub(crate) fn auxport(answer: &Answer) -> u16 {
@@ -186,6 +189,58 @@ fn e21_garbage_on_the_connection_of_a_channel_hurts_nobody() {
     assert_eq!(chunks(&mut tcp, usize::MAX).concat(), [0, 1, 0]);
     drop(silent);
     assert!(house.is_alive());
+}
+
+#[test]
+fn e21_clients_that_never_come_for_their_responses_cost_little() {
+    let mut house = House::with_files(&[("noise.j2k", pictures::noise(1024))]);
+    let open = |house: &House, transport: &str| {
+        let answer = house.get(&format!("/jpip?target=noise.j2k&fsiz=1024,1024&cnew={transport}"));
+        assert_eq!(answer.status, 200);
+        channel_of(&answer).unwrap()
+    };
+    for transport in ["http-tcp", "http-udp"] {
+        open(&house, transport);
+        let before = house.resident();
+        let cids: Vec<_> = (0..300).map(|_| open(&house, transport)).collect();
+        let grown = house.resident().saturating_sub(before);
+        assert!(grown < 300 * (64 << 10), "{grown} bytes for {} channels of {transport}", cids.len());
+        // Closed, they hold nothing that waits.
+        let (aborted, began) = (house.metric("precinct_jpip_aborted_total"), Instant::now());
+        for cid in cids {
+            assert_eq!(house.get(&format!("/jpip?cclose={cid}")).status, 200);
+        }
+        house.wait_until("the responses are given up", |house| {
+            house.metric("precinct_jpip_aborted_total") == aborted + 300
+        });
+        assert!(began.elapsed() < PATIENCE, "not only because nobody came");
+    }
+    assert!(house.is_alive());
+}
+
+#[test]
+fn e21_a_channel_that_is_closed_before_its_client_came_holds_up_nothing() {
+    let house = House::with_files(&[("a.j2k", pictures::precincts()), ("b.j2k", pictures::tiny())]);
+    for transport in ["http-tcp", "http-udp"] {
+        let began = Instant::now();
+        let opened = house.get(&format!("/jpip?target=a.j2k&fsiz=256,256&cnew={transport}"));
+        let cid = channel_of(&opened).unwrap();
+        let other = house.get(&format!("/jpip?cid={cid}&cnew=http&target=b.j2k&fsiz=8,8"));
+        let (other, whole) = (channel_of(&other).unwrap(), house.jpip("target=a.j2k&fsiz=256,256"));
+        let asked = house.metric("precinct_jpip_requests_total");
+        // The client tries another way, on the same data-bins, and closes the one that did not work.
+        let mut same = house.connect();
+        let path = format!("/jpip?cid={other}&cnew=http&target=a.j2k&fsiz=256,256");
+        same.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        house.wait_until("the request is there", |house| house.metric("precinct_jpip_requests_total") > asked);
+        assert_eq!(house.metric("precinct_jpip_aborted_total"), u64::from(transport == "http-udp"));
+        assert_eq!(house.get(&format!("/jpip?cclose={cid}")).status, 200);
+        house.wait_until("the response is given up", |house| {
+            house.metric("precinct_jpip_aborted_total") == 1 + u64::from(transport == "http-udp")
+        });
+        assert_eq!(same.answer(false).response().messages, whole.messages, "{transport}: nothing was held");
+        assert!(began.elapsed() < PATIENCE, "not only because nobody came");
+    }
 }
 
 #[test]

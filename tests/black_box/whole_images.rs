@@ -7,9 +7,11 @@ use std::process::Command;
 use codestream::testkit::{files, tiny_codestream};
 use dicom_bridge::write::OffsetTable;
 
-use crate::house::{Answer, House};
+use crate::house::{Answer, House, channel_of};
 use crate::jpt::test_data;
 use crate::pictures;
+use crate::stream::Response;
+use crate::transports::{auxport, chunks, connect};
 
 /// The body of a 200 of this media type, whose length was told.
 #[track_caller]
@@ -44,7 +46,7 @@ fn decoded(house: &House, name: &str, bytes: &[u8]) -> Vec<u8> {
     fs::read(&samples).unwrap()
 }
 
-fn has_openjpeg() -> bool {
+pub(crate) fn has_openjpeg() -> bool {
     let is_there = Command::new("opj_decompress").arg("-h").output().is_ok();
     assert!(is_there || std::env::var_os("CI").is_none(), "no opj_decompress");
     is_there
@@ -55,6 +57,33 @@ fn contents<'a>(file: &'a [u8], name: &[u8; 4]) -> &'a [u8] {
     let at = file.windows(4).position(|four| four == name).unwrap_or_else(|| panic!("no such box"));
     let len = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
     &file[at + 4..at - 4 + len]
+}
+
+#[test]
+fn annex_g_and_k_chunks_hold_messages_and_no_whole_image() {
+    let house = House::with_files(&[("a.j2k", pictures::precincts())]);
+    for transport in ["http-tcp", "http-udp"] {
+        // No channel is granted with a whole image, so it comes over HTTP.
+        let alone = house.get(&format!("/jpip?target=a.j2k&type=raw&cnew={transport}"));
+        assert_eq!((alone.status, alone.header("JPIP-cnew")), (200, None));
+        assert!(alone.body == pictures::precincts());
+        let opened = house.get(&format!("/jpip?target=a.j2k&len=0&cnew={transport}"));
+        let cid = channel_of(&opened).unwrap();
+        for types in ["raw", "image/j2c", "image/jp2,raw"] {
+            let refused = house.get(&format!("/jpip?cid={cid}&type={types}"));
+            assert_eq!((refused.status, refused.header("JPIP-qid")), (415, None), "{types}: {}", refused.text());
+        }
+        // The channel goes on, and takes what fits it where the client has a choice.
+        let granted = house.get(&format!("/jpip?cid={cid}&type=raw,jpp-stream&fsiz=64,64"));
+        assert_eq!((granted.status, granted.body.len()), (200, 0));
+        assert_eq!(granted.header("Content-Type"), Some("image/jpp-stream"));
+        if transport == "http-tcp" {
+            let mut tcp = connect(auxport(&opened), &format!("{cid}\r\n"));
+            // The first response was given up for the newer one, which was asked for while nobody was there.
+            let responses = [(); 2].map(|()| chunks(&mut tcp, usize::MAX).concat());
+            assert_eq!(Response::read(&responses[1]).end, 2);
+        }
+    }
 }
 
 #[test]

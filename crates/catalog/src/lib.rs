@@ -36,7 +36,8 @@ pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, Level, Ma
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
     Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, NewInstance,
-    NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, Servable, ServedIndex, State, TargetKind, TargetRow,
+    NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, SeriesRow, Servable, ServedIndex, State, TargetKind,
+    TargetRow,
 };
 
 use change::{Answer, Change};
@@ -259,14 +260,20 @@ impl Catalog {
         self.readers.target_of_tid(tid).await
     }
 
-    /// Series Instance UIDs in the order in which the first instance of each arrived, `limit` at most, after the cursor
-    /// of an earlier page.
+    /// Series with their instances, in the order in which the first instance of each arrived, after the cursor of an
+    /// earlier page: `limit` series at most, and fewer if they would have more than `most` instances together. A series
+    /// that has more of them alone is there with `most` and one.
     ///
     /// # Errors
     ///
     /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
-    pub async fn list_series(&self, limit: u32, cursor: Option<&str>) -> Result<Page<String>, CatalogError> {
-        self.readers.list_series(limit, cursor).await
+    pub async fn list_series(
+        &self,
+        limit: u32,
+        most: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<SeriesRow>, CatalogError> {
+        self.readers.list_series(limit, most, cursor).await
     }
 
     /// The state of a stored object, `None` if it is not catalogued.

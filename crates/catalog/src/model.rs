@@ -171,6 +171,15 @@ pub struct TargetRow {
     pub index: Option<IndexRow>,
 }
 
+/// A series as the listing of series sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesRow {
+    /// Series Instance UID.
+    pub series_instance_uid: String,
+    /// Its instances, ordered by Instance Number and SOP Instance UID.
+    pub instances: Vec<TargetRow>,
+}
+
 /// The index that is served of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexRow {

@@ -219,16 +219,16 @@ pub(crate) const REQUEUE_STALE: &str =
 pub(crate) const WORN_JOBS: &str =
     "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
 
-const TARGET_COLUMNS: &str = "
-    SELECT t.serial, t.target, t.kind, o.key, o.size, o.media_type, o.state, o.reason, o.tid,
-        x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation
-    FROM targets t
+const TARGET_COLUMNS: &str = "t.serial, t.target, t.kind, o.key, o.size, o.media_type, o.state, o.reason, o.tid,
+        x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation";
+
+const TARGET_TABLES: &str = "targets t
     JOIN objects o ON o.key = t.object_key
     LEFT JOIN indexes x ON x.object_key = o.key AND x.version = o.index_version";
 
 /// Targets with everything that serving them needs; the caller adds the condition.
 pub(crate) fn targets(rest: &str) -> String {
-    format!("{TARGET_COLUMNS} {rest}")
+    format!("SELECT {TARGET_COLUMNS} FROM {TARGET_TABLES} {rest}")
 }
 
 /// One target by name.
@@ -242,17 +242,31 @@ pub(crate) const ONLY_TARGET: &str = "
     WHERE t.kind = 'file' OR (t.kind = 'instance' AND NOT (o.state = 'unservable' AND o.reason LIKE 'no-pixel-data:%'))
     ORDER BY t.serial LIMIT 2";
 
-/// The instances of a series in the order in which their frames count.
-pub(crate) const SERIES_TARGETS: &str = "
-    JOIN instances i ON i.serial = t.serial
-    WHERE i.series_instance_uid = $1
-    ORDER BY i.instance_number IS NULL, i.instance_number, i.sop_instance_uid LIMIT $2";
+/// The order in which the frames of a series count.
+const SERIES_ORDER: &str = "i.instance_number IS NULL, i.instance_number, i.sop_instance_uid";
 
-/// The first instance of each series, in order of arrival; the caller adds where to go on.
-pub(crate) const SERIES: &str = "
-    SELECT i.serial, i.series_instance_uid FROM instances i
-    WHERE i.series_instance_uid IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM instances e WHERE e.series_instance_uid = i.series_instance_uid AND e.serial < i.serial)";
+/// The instances of a series in their order.
+pub(crate) fn series_targets() -> String {
+    let rest = "JOIN instances i ON i.serial = t.serial WHERE i.series_instance_uid = $1";
+    targets(&format!("{rest} ORDER BY {SERIES_ORDER} LIMIT $2"))
+}
+
+/// Series in the order in which the first instance of each arrived, each with its instances in their order: so many
+/// series ($2) after that arrival ($1), and so many instances in all ($3).
+pub(crate) fn series() -> String {
+    format!(
+        "WITH s AS (
+            SELECT f.serial, f.series_instance_uid FROM instances f
+            WHERE f.series_instance_uid IS NOT NULL AND f.serial > $1 AND NOT EXISTS (
+                SELECT 1 FROM instances e
+                WHERE e.series_instance_uid = f.series_instance_uid AND e.serial < f.serial)
+            ORDER BY f.serial LIMIT $2)
+        SELECT s.serial AS first_serial, s.series_instance_uid, {TARGET_COLUMNS}
+        FROM s JOIN instances i ON i.series_instance_uid = s.series_instance_uid, {TARGET_TABLES}
+        WHERE t.serial = i.serial
+        ORDER BY s.serial, {SERIES_ORDER} LIMIT $3"
+    )
+}
 
 /// Instances with their state; the caller adds the condition.
 pub(crate) const INSTANCES: &str = "

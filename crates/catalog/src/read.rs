@@ -6,7 +6,9 @@ use crate::connection::Row;
 use crate::cursor;
 use crate::error::CatalogError;
 use crate::key::{IndexKey, ObjectKey};
-use crate::model::{Counts, InstanceFilter, InstanceRow, ObjectRow, OnlyTarget, Page, State, TargetKind, TargetRow};
+use crate::model::{
+    Counts, InstanceFilter, InstanceRow, ObjectRow, OnlyTarget, Page, SeriesRow, State, TargetKind, TargetRow,
+};
 use crate::query::{self, Question};
 use crate::readers::Readers;
 use crate::rows;
@@ -24,12 +26,16 @@ impl Readers {
         row.as_ref().map(rows::target).transpose()
     }
 
-    pub(crate) async fn list_series(&self, limit: u32, after: Option<&str>) -> Result<Page<String>, CatalogError> {
+    pub(crate) async fn list_series(
+        &self,
+        limit: u32,
+        most: u32,
+        after: Option<&str>,
+    ) -> Result<Page<SeriesRow>, CatalogError> {
         let after = after.map_or(Ok(0), cursor::decode)?;
-        let question = Question::new(query::SERIES).with(" AND i.serial > $", after);
-        let question = question.with(" ORDER BY i.serial LIMIT $", i64::from(limit) + 1);
-        let found = self.all(AssertSqlSafe(question.text), &question.values).await?;
-        page(&found, limit, |row| Ok(row.text("series_instance_uid")?.to_owned()))
+        let (series, rows) = (i64::from(limit) + 1, i64::from(most) + 1);
+        let found = self.all(AssertSqlSafe(query::series()), &[after.into(), series.into(), rows.into()]).await?;
+        series_page(&found, limit, most)
     }
 
     pub(crate) async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
@@ -53,7 +59,7 @@ impl Readers {
     }
 
     pub(crate) async fn series_targets(&self, series: &str, limit: u32) -> Result<Vec<TargetRow>, CatalogError> {
-        let text = AssertSqlSafe(query::targets(query::SERIES_TARGETS));
+        let text = AssertSqlSafe(query::series_targets());
         let found = self.all(text, &[series.into(), limit.into()]).await?;
         found.iter().map(rows::target).collect()
     }
@@ -134,4 +140,28 @@ fn page<T>(found: &[Row], limit: u32, read: impl Fn(&Row) -> Result<T, CatalogEr
         _ => None,
     };
     Ok(Page { items: kept.iter().map(read).collect::<Result<_, _>>()?, next })
+}
+
+/// The same for rows that are instances of series. Where there were more rows than are read at a time, the last series is
+/// not whole and goes to the next page, unless it is the only one: then it has more instances than `most`.
+fn series_page(found: &[Row], limit: u32, most: u32) -> Result<Page<SeriesRow>, CatalogError> {
+    let (limit, most) = (usize::try_from(limit).unwrap_or(usize::MAX), usize::try_from(most).unwrap_or(usize::MAX));
+    let mut series: Vec<(i64, SeriesRow)> = Vec::new();
+    for row in found {
+        let first = row.integer("first_serial")?;
+        let instance = rows::target(row)?;
+        match series.last_mut() {
+            Some((of, series)) if *of == first => series.instances.push(instance),
+            _ => {
+                let series_instance_uid = row.text("series_instance_uid")?.to_owned();
+                series.push((first, SeriesRow { series_instance_uid, instances: vec![instance] }));
+            }
+        }
+    }
+    let is_cut = found.len() > most;
+    let whole = series.len().saturating_sub(usize::from(is_cut && series.len() > 1));
+    let more = is_cut || whole > limit;
+    series.truncate(whole.min(limit));
+    let next = series.last().filter(|_| more).map(|(first, _)| cursor::encode(*first));
+    Ok(Page { items: series.into_iter().map(|(_, series)| series).collect(), next })
 }

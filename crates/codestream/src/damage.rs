@@ -75,3 +75,22 @@ pub enum Damage {
         count: u64,
     },
 }
+
+impl Damage {
+    /// Whether packets are lost or bytes belong to none, so that a copy would be another image, or another file than
+    /// it seems.
+    #[must_use]
+    pub const fn loses_packets(&self) -> bool {
+        match self {
+            Self::Truncated { .. }
+            | Self::BadPacketHeader { .. }
+            | Self::MissingPackets { .. }
+            | Self::StrayBytes { .. }
+            | Self::More { .. } => true,
+            Self::MissingEoc { .. }
+            | Self::PacketLengthsDisagree { .. }
+            | Self::TilePartLengthsDisagree { .. }
+            | Self::Irregular { .. } => false,
+        }
+    }
+}

@@ -21,6 +21,7 @@ mod headers;
 mod packet_header;
 mod precincts;
 pub mod presented;
+pub mod replace;
 mod rope;
 mod segments;
 mod tile_parts;
@@ -153,7 +154,7 @@ pub fn relayout(
     layout: &Layout,
     limits: &Limits,
 ) -> Result<Relaid, RelayoutError> {
-    if let Some(damage) = indexed.damage.iter().find(|damage| loses_packets(damage)) {
+    if let Some(damage) = indexed.damage.iter().find(|damage| damage.loses_packets()) {
         return Err(RelayoutError::Damaged(damage.clone()));
     }
     let old = &indexed.index;
@@ -191,21 +192,6 @@ struct Input<'a, 's> {
     window: Window<'s>,
     budget: Budget,
     limits: &'a Limits,
-}
-
-/// Whether a copy of what is indexed would be another image, or another file than it seems.
-const fn loses_packets(damage: &Damage) -> bool {
-    match damage {
-        Damage::Truncated { .. }
-        | Damage::BadPacketHeader { .. }
-        | Damage::MissingPackets { .. }
-        | Damage::StrayBytes { .. }
-        | Damage::More { .. } => true,
-        Damage::MissingEoc { .. }
-        | Damage::PacketLengthsDisagree { .. }
-        | Damage::TilePartLengthsDisagree { .. }
-        | Damage::Irregular { .. } => false,
-    }
 }
 
 /// State that contradicts itself; cannot happen.

@@ -23,7 +23,6 @@ use crate::request::Request;
 use crate::request::error::RequestError;
 use crate::request::model::{Amount, BinSelector, CacheDescriptor, CacheDescriptors, CodestreamQualifier, IdRange};
 use crate::request::range::SampledRange;
-use crate::request::return_type::StreamType;
 use crate::selection::requested_codestreams;
 use crate::target::{CodestreamSet, LogicalTarget};
 
@@ -246,7 +245,7 @@ impl CacheModel {
 
 /// Whether the request names a version of the target other than the one that is served.
 pub(crate) fn speaks_of_another_version(request: &Request, target: &LogicalTarget) -> bool {
-    let stream = StreamType::of(&request.types).unwrap_or_default();
+    let stream = request.stream_type().unwrap_or_default();
     request.tid.as_ref().is_some_and(|tid| tid != "0" && *tid != target.tid_for(stream))
 }
 

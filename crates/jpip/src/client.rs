@@ -18,12 +18,14 @@
 //! ```
 
 mod message_reader;
+mod metadata_box;
 mod reassemble;
 mod request_builder;
 mod store;
 mod window;
 
 pub use message_reader::{CutOff, Event, MessageReader};
+pub use metadata_box::top_level_box;
 pub use reassemble::{ReassembleError, ReassembleOptions, Reassembled, reassemble};
 pub use request_builder::RequestBuilder;
 pub use store::{DataBin, DataBinStore, StoreError, StoreLimits};

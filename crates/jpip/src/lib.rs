@@ -19,6 +19,7 @@ pub mod cache_model;
 pub mod chunk;
 pub mod client;
 pub mod data_bin;
+pub mod dialect;
 pub mod http_tcp;
 pub mod limits;
 pub mod message;

@@ -135,8 +135,8 @@ fn header_contents(image: &ImagePresentation) -> Vec<u8> {
     contents
 }
 
-/// Boxes made here are a few bytes long, so the short form of the header always does.
-fn push_box(out: &mut Vec<u8>, box_type: [u8; 4], contents: &[u8]) {
+/// Boxes made here are short of 4 GiB, so the short form of the header always does.
+pub(crate) fn push_box(out: &mut Vec<u8>, box_type: [u8; 4], contents: &[u8]) {
     out.put_u32(u32::try_from(contents.len() + 8).unwrap_or(u32::MAX));
     out.put_slice(&box_type);
     out.put_slice(contents);

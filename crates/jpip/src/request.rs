@@ -29,10 +29,11 @@ use self::metareq::MetadataRequest;
 use self::model::CacheDescriptors;
 use self::preference::{PreferenceSet, text_list};
 use self::range::{SampledRange, UintRange, list};
-use self::return_type::ReturnType;
+use self::return_type::{ReturnType, StreamType};
 use self::scan::{Scanner, byte_count, ufloat};
 use self::tile_part_model::TilePartDescriptor;
 use self::window::{FrameSize, Rounding, SamplePair};
+use crate::dialect::Dialect;
 use crate::limits::Limits;
 use crate::target::MetadataBins;
 
@@ -114,6 +115,8 @@ pub struct Request {
     pub barrier: Option<u64>,
     /// `twait`: time limit, in the unit that the standard gives it; not acted upon.
     pub twait: Option<u64>,
+    /// `dialect`: how a JPP-stream deviates from the standard for the client's sake; a field of our own.
+    pub dialect: Option<Dialect>,
 }
 
 impl Request {
@@ -190,9 +193,30 @@ impl Request {
             abandon: fields.parse("abandon", |f, v| text_list(f, v, limits))?.unwrap_or_default(),
             barrier: fields.parse("barrier", uint)?,
             twait: fields.parse("twait", uint)?,
+            dialect: fields.parse("dialect", Dialect::parse)?,
         };
         request.check_combinations(&fields)?;
         Ok(request)
+    }
+
+    /// The stream that answers the request: the first of its types that is one, in its dialect.
+    ///
+    /// # Errors
+    ///
+    /// - [`RequestError::UnsupportedMediaType`] if types are named and none of them is a stream.
+    pub fn stream_type(&self) -> Result<StreamType, RequestError> {
+        let stream = StreamType::of(&self.types)?;
+        Ok(if self.dialect == Some(Dialect::OpenJpip) && !stream.is_jpt() { StreamType::OpenJpip } else { stream })
+    }
+
+    /// Takes over from its channel what the request leaves open: the return type, and the dialect.
+    pub fn keep_to(&mut self, channel: StreamType) {
+        if self.types.is_empty() {
+            self.types.push(channel.into());
+        }
+        if channel == StreamType::OpenJpip {
+            self.dialect = Some(Dialect::OpenJpip);
+        }
     }
 
     /// Whether the request belongs to a session: it names a channel or asks for one.

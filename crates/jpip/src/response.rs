@@ -156,7 +156,7 @@ impl ResponsePlan {
     /// - [`RequestError::RequiredPreference`] if a preference marked `/r` cannot be met.
     pub fn new(request: &Request, target: Arc<LogicalTarget>, limits: &Limits) -> Result<Self, RequestError> {
         check_supported(request)?;
-        let stream = StreamType::of(&request.types)?;
+        let stream = request.stream_type()?;
         check_context(request, &target)?;
         let mut request = request.clone();
         let has_region = request.take_region(&target.metadata);
@@ -226,6 +226,12 @@ impl ResponsePlan {
     #[must_use]
     pub const fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// What the response is a stream of. Codestreams of the dialect may be opened in a layout of their own.
+    #[must_use]
+    pub const fn stream(&self) -> StreamType {
+        self.stream
     }
 
     /// The codestreams that the caller opens, or declines with [`ResponsePlan::without`], before the first

@@ -100,23 +100,37 @@ impl LogicalTarget {
     /// The target identifier under which the data-bins of this stream type are delivered.
     ///
     /// A JPT-stream has one of its own, because its main headers go verbatim: they keep PPM, PLM and TLM, which those
-    /// of a JPP-stream leave out.
+    /// of a JPP-stream leave out. So has OpenJPIP's dialect, because of its tile headers.
     #[must_use]
     pub fn tid_for(&self, stream: StreamType) -> String {
-        if stream.is_jpt() { jpt_tid(&self.tid) } else { self.tid.clone() }
+        stream_tid(&self.tid, stream)
     }
 }
 
-/// The target identifier of the JPT-stream of the target that has this one; of 32 hex digits it makes as many, and
-/// gives the first back when it is applied once more.
+/// The target identifier of a stream of the target that has this one as JPP-stream; of 32 hex digits it makes as many,
+/// and gives the first back when it is applied once more.
 #[must_use]
-pub fn jpt_tid(tid: &str) -> String {
-    let number = u128::from_str_radix(tid, 16).ok().filter(|_| tid.len() == 32);
-    number.map_or_else(|| format!("{tid}-jpt"), |number| format!("{:032x}", number ^ JPT_TID))
+fn stream_tid(tid: &str, stream: StreamType) -> String {
+    let (number, word) = match stream {
+        StreamType::Jpp { .. } => return tid.to_owned(),
+        StreamType::Jpt { .. } => (JPT_TID, "jpt"),
+        StreamType::OpenJpip => (OPENJPIP_TID, "openjpip"),
+    };
+    let known = u128::from_str_radix(tid, 16).ok().filter(|_| tid.len() == 32);
+    known.map_or_else(|| format!("{tid}-{word}"), |known| format!("{:032x}", known ^ number))
 }
 
-/// Sets the identifiers of the two stream types apart: any number but 0.
+/// The target identifiers of which one is that of the JPP-stream, if `tid` is that of any stream of a target.
+#[must_use]
+pub fn tids_behind(tid: &str) -> [String; 3] {
+    let streams = [StreamType::default(), StreamType::Jpt { extended: false }, StreamType::OpenJpip];
+    streams.map(|stream| stream_tid(tid, stream))
+}
+
+/// Set the identifiers of the stream types apart: any two numbers but 0. That of the dialect stands for the layout, too,
+/// in which codestreams are opened for it.
 const JPT_TID: u128 = 0x6a70_7473_7472_6561_6d00_0000_0000_0001;
+const OPENJPIP_TID: u128 = 0x6f70_656e_6a70_6970_0000_0000_0000_0001;
 
 impl CodestreamSet {
     /// The position, from 0, of a codestream among those stored; `None` if there is none of this number.
@@ -265,10 +279,14 @@ mod tests {
     #[test]
     fn c_2_3_the_stream_types_have_identifiers_of_one_form() {
         let tid = "00ff00ff00ff00ff00ff00ff00ff00ff";
-        let other = jpt_tid(tid);
-        assert!(other != tid && other.len() == 32 && other.bytes().all(|b| b.is_ascii_hexdigit()), "{other}");
-        assert_eq!(jpt_tid(&other), tid);
-        assert_eq!(jpt_tid("x"), "x-jpt");
+        let all = tids_behind(tid);
+        assert_eq!(all[0], tid);
+        for (n, other) in all.iter().enumerate() {
+            assert!(other.len() == 32 && other.bytes().all(|b| b.is_ascii_hexdigit()), "{other}");
+            assert!(!all[..n].contains(other), "{other}");
+            assert_eq!(tids_behind(other)[n], tid, "and back");
+        }
+        assert_eq!(tids_behind("x"), ["x", "x-jpt", "x-openjpip"]);
     }
 
     #[test]

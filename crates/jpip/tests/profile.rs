@@ -74,14 +74,18 @@ fn stream_types() -> Vec<Claim> {
     let types = both.map(|extended| StreamType::Jpp { extended }).into_iter();
     types
         .chain(both.map(|extended| StreamType::Jpt { extended }))
+        .chain([StreamType::OpenJpip])
         .map(|stream| {
             let test = match stream {
                 StreamType::Jpp { extended: false } => "a_whole_image_is_every_precinct_and_nothing_else",
                 StreamType::Jpp { extended: true } => "extended_precinct_messages_say_how_many_layers_are_whole",
                 StreamType::Jpt { extended: false } => "a_3_5_a_whole_image_is_every_tile_and_the_main_header_verbatim",
                 StreamType::Jpt { extended: true } => "a_2_extended_messages_say_how_many_resolutions_may_be_discarded",
+                StreamType::OpenJpip => "tile_headers_of_the_dialect_stand_between_the_fields_of_sot_and_sod",
             };
-            (format!("`{}`", stream.content_type()), "C.7.3", test)
+            let (dialect, clause) =
+                if stream == StreamType::OpenJpip { (", `dialect=openjpip`", "not standard") } else { ("", "C.7.3") };
+            (format!("`{}`{dialect}", stream.content_type()), clause, test)
         })
         .collect()
 }
@@ -169,7 +173,12 @@ fn fields(text: &mut String) {
     }
     let untold: Vec<_> = known.difference(&told).collect();
     assert!(untold.is_empty(), "docs/fields.md says nothing of {untold:?}");
-    write!(text, "\n## Request fields\n\n{} fields are known [C]; ", known.len()).unwrap();
+    write!(
+        text,
+        "\n## Request fields\n\n{} fields are known [C], `dialect` among them, which is no field of the standard; ",
+        known.len()
+    )
+    .unwrap();
     text.push_str("`docs/fields.md` says of each how it is served and which test shows it.\n\n");
     text.push_str("| served | fields |\n|---|---|\n");
     for (answer, names) in by_answer {

@@ -12,9 +12,10 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use codestream::annex_i::{FileIndex, IndexWriter, IndexedCodestream, Place};
-use codestream::relayout::presented::virtual_layout;
+use codestream::relayout::presented::{is_plain, plain_layout, virtual_layout};
 use codestream::{
-    ByteSource as _, Extent, FrameExtents, FrameSource, Limits as CodestreamLimits, SparseBytes, index_codestream,
+    ByteSource as _, Extent, FrameExtents, FrameSource, Limits as CodestreamLimits, MainHeader, SparseBytes,
+    index_codestream,
 };
 use jpip::client::{DataBinStore, MessageReader, ReassembleOptions, StoreLimits, reassemble};
 use jpip::{CacheModel, CodestreamId, CodestreamSet, Limits, LogicalTarget, Piece, Request, ResponsePlan, metadata};
@@ -182,6 +183,47 @@ fn codestreams_that_gain_nothing_keep_their_layout() {
     cinema[6..8].copy_from_slice(&[0, 3]);
     assert!(!presented(cinema));
     assert!(!presented(b"no codestream".to_vec()));
+}
+
+#[test]
+fn a_plain_layout_is_one_for_readers_that_count_stated_precincts() {
+    let limits = CodestreamLimits::default();
+    let small = picture(300, 200);
+    let of = EncodeParameters::default();
+    let is = |codestream: &[u8]| is_plain(&MainHeader::parse(main_header(codestream), &limits).unwrap().0);
+    let stated = EncodeParameters { precincts: vec![(128, 128)], ..of.clone() };
+    for (parameters, plain) in [
+        (of.clone(), false),
+        (EncodeParameters { progression: Progression::Rpcl, ..of.clone() }, false),
+        (stated.clone(), true),
+        (EncodeParameters { layers: vec![8.0, 2.0, 0.0], ..stated.clone() }, false),
+        (EncodeParameters { layers: vec![8.0, 2.0, 0.0], progression: Progression::Pcrl, ..stated }, true),
+        (EncodeParameters { tiles: Some((100, 90)), layers: vec![8.0, 0.0], ..of.clone() }, false),
+        // Tiles that begin at every precinct's edge, and between edges.
+        (EncodeParameters { tiles: Some((128, 128)), precincts: vec![(128, 128)], ..of.clone() }, true),
+        (EncodeParameters { tiles: Some((100, 128)), precincts: vec![(128, 128)], ..of.clone() }, false),
+        (EncodeParameters { tiles: Some((128, 90)), precincts: vec![(128, 128)], ..of }, false),
+    ] {
+        let encoded = encode(&small, &parameters).unwrap();
+        assert_eq!(is(&encoded), plain, "{parameters:?}");
+        let Some(relaid) = plain_layout(&encoded, &limits).unwrap() else {
+            // Small code-blocks of small precincts cannot become those of larger ones.
+            assert!(!plain && parameters.tiles.is_some() && !parameters.precincts.is_empty(), "{parameters:?}");
+            continue;
+        };
+        let mut presented = Vec::new();
+        relaid.bytes.write_to(&encoded, &mut presented).unwrap();
+        assert!(is(&presented), "{parameters:?}");
+        let decoded = [&encoded, &presented].map(|bytes| decode(bytes, &DecodeParameters::default()).unwrap());
+        assert!(decoded[0] == decoded[1], "other samples: {parameters:?}");
+    }
+    assert!(plain_layout(&b"no codestream".to_vec(), &limits).unwrap().is_none());
+}
+
+/// The main header of a codestream.
+fn main_header(codestream: &[u8]) -> &[u8] {
+    let at = codestream.windows(4).position(|bytes| bytes == [0xFF, 0x90, 0, 10]).unwrap();
+    &codestream[..at]
 }
 
 /// The answer for 1024 × 1024 samples in the middle, presented virtually, and its reads: when all of it is read at

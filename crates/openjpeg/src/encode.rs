@@ -8,6 +8,10 @@ use crate::image::Image;
 use crate::messages::Messages;
 use crate::stream::{Sink, Stream};
 
+mod levels;
+
+pub use levels::most_levels;
+
 /// Order of the packets [15444-1 B.12].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progression {
@@ -37,6 +41,8 @@ pub struct EncodeParameters {
     pub layers: Vec<f32>,
     /// Tile width and height on the reference grid; absent: one tile.
     pub tiles: Option<(u32, u32)>,
+    /// Left and upper edge of the first tile on the reference grid; only with `tiles`.
+    pub tile_origin: (u32, u32),
     /// Whether the 5/3 wavelet is used, rather than the 9/7.
     pub reversible: bool,
     /// SOP marker segments before the packets.
@@ -67,6 +73,7 @@ impl Default for EncodeParameters {
             precincts: Vec::new(),
             layers: Vec::new(),
             tiles: None,
+            tile_origin: (0, 0),
             reversible: true,
             sop: false,
             eph: false,
@@ -87,11 +94,14 @@ impl Default for EncodeParameters {
 ///
 /// # Errors
 ///
-/// - [`Error::Parameters`] if image and parameters do not fit together.
+/// - [`Error::Parameters`] if image and parameters do not fit together, or for more than [`most_levels`].
 /// - [`Error::Refused`] if OpenJPEG cannot encode.
 pub fn encode(image: &Image, parameters: &EncodeParameters) -> Result<Vec<u8>, Error> {
     let mut raw_parameters = raw_parameters(image, parameters)?;
     let raw_image = raw_image(image)?;
+    if parameters.levels > most_levels(image, parameters)? {
+        return Err(Error::Parameters("a tile-component would have no samples at a resolution level"));
+    }
     let messages = Messages::default();
     let mut sink = Sink::default();
     {
@@ -178,6 +188,7 @@ fn raw_parameters(image: &Image, parameters: &EncodeParameters) -> Result<Box<sy
         raw.tile_size_on = 1;
         raw.cp_tdx = int(width)?;
         raw.cp_tdy = int(height)?;
+        (raw.cp_tx0, raw.cp_ty0) = (int(parameters.tile_origin.0)?, int(parameters.tile_origin.1)?);
         if width == 0 || height == 0 {
             return Err(Error::Parameters("tiles without extent"));
         }
@@ -225,33 +236,15 @@ fn set_layers(raw: &mut sys::opj_cparameters_t, layers: &[f32]) -> Result<(), Er
 
 #[expect(unsafe_code, reason = "calls a foreign library")]
 fn raw_image(image: &Image) -> Result<RawImage, Error> {
-    let (Some(x1), Some(y1)) = (image.x0.checked_add(image.width), image.y0.checked_add(image.height)) else {
-        return Err(Error::Parameters("the image reaches past the reference grid"));
-    };
-    if image.width == 0 || image.height == 0 || image.components.is_empty() || image.components.len() > 16_384 {
-        return Err(Error::Parameters("the image is empty or has more than 16384 components"));
-    }
+    let (x1, y1) = image.check()?;
     let mut wanted = Vec::with_capacity(image.components.len());
     for component in &image.components {
-        if component.dx == 0 || component.dy == 0 || !(1..=31).contains(&component.precision) {
-            return Err(Error::Parameters("a component has no spacing or an impossible depth"));
-        }
-        let width = x1.div_ceil(component.dx) - image.x0.div_ceil(component.dx);
-        let height = y1.div_ceil(component.dy) - image.y0.div_ceil(component.dy);
-        let fits = u64::from(width) * u64::from(height) == component.samples.len() as u64;
-        if (component.width, component.height) != (width, height) || !fits {
-            return Err(Error::Parameters("a component has not the size that its spacing gives"));
-        }
         let bits = u32::from(component.precision);
-        let range = if component.signed { -(1i64 << (bits - 1))..1i64 << (bits - 1) } else { 0..1i64 << bits };
-        if component.samples.iter().any(|&sample| !range.contains(&i64::from(sample))) {
-            return Err(Error::Parameters("a sample does not fit its component's depth"));
-        }
         wanted.push(sys::opj_image_cmptparm_t {
             dx: component.dx,
             dy: component.dy,
-            w: width,
-            h: height,
+            w: component.width,
+            h: component.height,
             x0: image.x0,
             y0: image.y0,
             prec: bits,

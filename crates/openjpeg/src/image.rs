@@ -1,5 +1,7 @@
 //! Samples as they come out of a decoder and go into an encoder.
 
+use crate::error::Error;
+
 /// An image: components on one reference grid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -55,5 +57,37 @@ impl Image {
         let plane = |c: usize| samples.iter().skip(c).step_by(count).copied().collect();
         let component = |c| Component { width, height, dx: 1, dy: 1, precision, signed, samples: plane(c) };
         Some(Self { width, height, x0: 0, y0: 0, components: (0..count).map(component).collect() })
+    }
+
+    /// Checks that the components are what their spacing, depth and sign say; returns the right and the lower edge on
+    /// the reference grid, outside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameters`] says what contradicts itself.
+    pub fn check(&self) -> Result<(u32, u32), Error> {
+        let (Some(x1), Some(y1)) = (self.x0.checked_add(self.width), self.y0.checked_add(self.height)) else {
+            return Err(Error::Parameters("the image reaches past the reference grid"));
+        };
+        if self.width == 0 || self.height == 0 || self.components.is_empty() || self.components.len() > 16_384 {
+            return Err(Error::Parameters("the image is empty or has more than 16384 components"));
+        }
+        for component in &self.components {
+            if component.dx == 0 || component.dy == 0 || !(1..=31).contains(&component.precision) {
+                return Err(Error::Parameters("a component has no spacing, or not 1 to 31 bits"));
+            }
+            let width = x1.div_ceil(component.dx) - self.x0.div_ceil(component.dx);
+            let height = y1.div_ceil(component.dy) - self.y0.div_ceil(component.dy);
+            let fits = u64::from(width) * u64::from(height) == component.samples.len() as u64;
+            if (component.width, component.height) != (width, height) || !fits {
+                return Err(Error::Parameters("a component has not the size that its spacing gives"));
+            }
+            let bits = u32::from(component.precision);
+            let range = if component.signed { -(1i64 << (bits - 1))..1i64 << (bits - 1) } else { 0..1i64 << bits };
+            if component.samples.iter().any(|&sample| !range.contains(&i64::from(sample))) {
+                return Err(Error::Parameters("a sample does not fit its component's depth"));
+            }
+        }
+        Ok((x1, y1))
     }
 }

@@ -18,6 +18,6 @@ mod messages;
 mod stream;
 
 pub use decode::{DecodeParameters, Decoded, Rect, decode, decode_with_warnings};
-pub use encode::{EncodeParameters, Progression, encode};
+pub use encode::{EncodeParameters, Progression, encode, most_levels};
 pub use error::Error;
 pub use image::{Component, Image};

@@ -8,7 +8,6 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 use axum::{Router, body::Body, response::IntoResponse as _};
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use self::{
@@ -16,6 +15,7 @@ use self::{
     delivery::Peer,
     error::{JpipRefusal, Problem},
     header_case::HeaderCase,
+    request_body::RequestBody,
     routes::Routes,
 };
 use crate::{app::App, config::Network, telemetry::Metrics};
@@ -27,6 +27,7 @@ mod connection;
 mod deletion;
 pub(crate) mod delivery;
 mod dicomweb;
+mod echo;
 pub(crate) mod error;
 mod header_case;
 mod http2;
@@ -38,6 +39,7 @@ mod openapi;
 mod opening;
 mod page;
 mod query;
+mod request_body;
 mod request_head;
 mod routes;
 mod search_api;
@@ -82,9 +84,7 @@ impl Service {
 
     /// Whether a peer of this address may connect at all.
     pub(crate) fn may_connect(&self, address: IpAddr) -> bool {
-        self.allow.is_empty()
-            || address.to_canonical().is_loopback()
-            || self.allow.iter().any(|network| network.contains(address))
+        Network::allow(&self.allow, address)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -92,7 +92,7 @@ impl Service {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, peer: &Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: &Arc<Peer>, request: Request<RequestBody>) -> Response<Body> {
         let working = peer.work();
         let is_jpip = below_jpip(request.uri().path()).is_some();
         let origin = request.headers().get(header::ORIGIN).cloned();
@@ -116,7 +116,7 @@ impl Service {
         response
     }
 
-    async fn dispatch(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<Body> {
+    async fn dispatch(&self, peer: &Arc<Peer>, mut request: Request<RequestBody>) -> Response<Body> {
         let jpip = below_jpip(request.uri().path());
         if let Err((status, words)) = self.admit(peer, &request) {
             return match jpip {
@@ -156,7 +156,7 @@ impl Service {
     }
 
     /// What is refused whatever it asks for.
-    fn admit(&self, peer: &Peer, request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
+    fn admit(&self, peer: &Peer, request: &Request<RequestBody>) -> Result<(), (StatusCode, &'static str)> {
         if peer.is_ambiguous() {
             return Err((StatusCode::BAD_REQUEST, "the length of the request body is announced in two ways"));
         }

@@ -15,8 +15,6 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::config::Network;
-
 pub(crate) mod carrying;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -53,13 +51,13 @@ impl Transports {
 
     /// The way of a new channel; `None` if its responses go out over HTTP.
     pub(crate) fn new_line(&self, transport: &Transport) -> Option<Arc<Line>> {
-        let closed = CancellationToken::new();
+        let (left, closed) = (CancellationToken::new(), CancellationToken::new());
         let way = match transport {
             Transport::HttpTcp => Way::Tcp(Arc::new(tcp::Line::new(closed.clone()))),
             Transport::HttpUdp => Way::Udp(Arc::new(udp::Line::new(Arc::clone(self.udp.get()?)))),
             _ => return None,
         };
-        Some(Arc::new(Line { way, responses: AtomicUsize::new(0), _closed: closed.drop_guard() }))
+        Some(Arc::new(Line { way, responses: AtomicUsize::new(0), left, _closed: closed.drop_guard() }))
     }
 
     /// What `JPIP-cnew` says of a line: `host` only where it is not that of HTTP, and `auxport` last, because
@@ -90,6 +88,8 @@ pub(crate) struct Line {
     way: Way,
     /// Responses that are on their way or about to be.
     responses: AtomicUsize,
+    /// The channel has been closed: nobody can come for a response any more.
+    left: CancellationToken,
     _closed: DropGuard,
 }
 
@@ -105,6 +105,11 @@ impl Line {
 
     pub(crate) const fn udp(&self) -> Option<&Arc<udp::Line>> {
         if let Way::Udp(line) = &self.way { Some(line) } else { None }
+    }
+
+    /// What a channel holds while it is open.
+    pub(crate) fn keep(&self) -> DropGuard {
+        self.left.clone().drop_guard()
     }
 
     /// Something happened that a response on its way may want to know: a newer request.
@@ -130,8 +135,3 @@ impl Line {
 
 /// Responses of one channel that have been promised over HTTP and have not ended.
 const MAX_WAITING: usize = 64;
-
-/// Whether a peer may use a transport: the rule of the HTTP listener.
-fn is_allowed(allow: &[Network], ip: IpAddr) -> bool {
-    allow.is_empty() || ip.to_canonical().is_loopback() || allow.iter().any(|network| network.contains(ip))
-}

@@ -86,6 +86,17 @@ impl Server {
         value.map_or(0, |value| value.trim().parse().unwrap())
     }
 
+    /// The same once it does not change any more.
+    fn settled(&self, name: &str) -> u64 {
+        let (mut value, mut unchanged) = (self.metric(name), 0);
+        while unchanged < 30 {
+            let now = self.metric(name);
+            unchanged = if now == value { unchanged + 1 } else { 0 };
+            value = now;
+        }
+        value
+    }
+
     fn open_channel(&self) -> String {
         let (status, headers) = read_head(&mut self.ask("target=a.j2k&cnew=http&len=0"));
         assert_eq!(status, 200);
@@ -196,6 +207,9 @@ fn assert_each_byte_once(answers: &[&Answer]) -> u64 {
     total
 }
 
+/// Bytes of responses that were handed to sockets.
+const MADE: &str = "precinct_jpip_body_bytes_total";
+
 const WHOLE: &str = "fsiz=2048,2048&rsiz=2048,2048";
 
 #[test]
@@ -240,6 +254,31 @@ fn a_newer_request_ends_a_long_response_at_a_message_and_nothing_comes_twice() {
 }
 
 #[test]
+fn c_3_6_what_a_newer_request_cannot_take_back_is_little() {
+    let server = Server::start();
+    let cid = server.open_channel();
+    let before = server.metric(MADE);
+    let mut long = server.ask(&format!("cid={cid}&{WHOLE}&qid=1"));
+    long.fill_buf().unwrap();
+    let made = server.settled(MADE) - before;
+    // In the buffers of a peer that takes nothing, in ours, and read to be written next.
+    assert!((96 << 10..512 << 10).contains(&made), "{made}");
+    let mut newer = server.ask(&format!("cid={cid}&fsiz=64,64&qid=2"));
+    while server.metric("precinct_jpip_requests_total") < 3 {
+        std::thread::yield_now();
+    }
+    // It stands in the queue by now; one that takes nothing for five seconds more would be given up.
+    for _ in 0..5 {
+        server.metric(MADE);
+    }
+    let long = read_answer(&mut long);
+    assert_eq!(long.messages().1, Some(EorReason::WindowChange));
+    let after = long.body.len() as u64 - made;
+    assert!(after <= (256 + 2 * 96) << 10, "{after} bytes more than the {made} that were made before");
+    assert_eq!(read_answer(&mut newer).messages().1, Some(EorReason::WindowDone));
+}
+
+#[test]
 fn a_stateless_response_of_any_length_tells_its_length() {
     let server = Server::start();
     let whole = server.get(&format!("target=a.j2k&{WHOLE}"));
@@ -255,12 +294,7 @@ fn d_1_a_response_that_nobody_takes_ends_for_the_newest_request_and_those_betwee
     let mut stalled = server.ask(&format!("cid={cid}&{WHOLE}&qid=1"));
     assert_eq!(read_head(&mut stalled).0, 200);
     // Until the buffers of both sockets are full, the response could still end at a message.
-    let (mut sent, mut unchanged) = (0, 0);
-    while unchanged < 30 {
-        let now = server.metric("precinct_jpip_body_bytes_total");
-        unchanged = if now == sent { unchanged + 1 } else { 0 };
-        sent = now;
-    }
+    server.settled(MADE);
     let asked = [2, 3].map(|qid| (qid, server.ask(&format!("cid={cid}&fsiz=64,64&qid={qid}"))));
     let (mut served, mut superseded) = (Vec::new(), 0);
     // Which of the two comes first is not ours to say.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use catalog::{
     Catalog, CatalogError, FileOutcome, IndexFacts, IndexKey, InstanceFilter, InstanceOutcome, JobKind, NewInstance,
-    NewObject, ObjectKey, OnlyTarget, Reason, ReasonKind, Servable, ServedIndex, State, TargetKind,
+    NewObject, ObjectKey, OnlyTarget, Reason, ReasonKind, SeriesRow, Servable, ServedIndex, State, TargetKind,
 };
 
 mod database;
@@ -307,11 +307,34 @@ async fn a_series_is_ordered_by_instance_number_then_uid(catalog: &Catalog) {
         let new = NewInstance { series_instance_uid: series.map(str::to_owned), ..instance(uid) };
         catalog.commit_instance(object(n, Servable::ToIndex), new).await.unwrap();
     }
-    let first = catalog.list_series(2, None).await.unwrap();
-    assert_eq!(first.items, ["2.25.2", "2.25.1"], "in order of arrival");
-    let second = catalog.list_series(2, first.next.as_deref()).await.unwrap();
-    assert_eq!((second.items, second.next), (vec!["2.25.3".to_owned()], None));
-    assert_eq!(catalog.list_series(2, Some("x")).await, Err(CatalogError::BadCursor));
+    // In order of arrival; a page ends at its limit of series, or before it would hold too many instances.
+    let [long, short, last] =
+        [("2.25.2", &["1.7", "1.10", "1.8", "1.9"][..]), ("2.25.1", &["1.11"]), ("2.25.3", &["1.13"])];
+    for (limit, most, expected) in [
+        (2, 100, vec![vec![long, short], vec![last]]),
+        (3, 6, vec![vec![long, short, last]]),
+        (100, 5, vec![vec![long, short], vec![last]]),
+        (100, 4, vec![vec![long], vec![short, last]]),
+        // Alone it has more than that, which shows.
+        (100, 2, vec![vec![("2.25.2", &["1.7", "1.10", "1.8"])], vec![short, last]]),
+        (1, 100, vec![vec![long], vec![short], vec![last]]),
+    ] {
+        let mut cursor = None;
+        for (n, page) in expected.iter().enumerate() {
+            let found = catalog.list_series(limit, most, cursor.as_deref()).await.unwrap();
+            let names = |series: &SeriesRow| series.instances.iter().map(|row| row.target.clone()).collect::<Vec<_>>();
+            let found_page: Vec<_> =
+                found.items.iter().map(|series| (series.series_instance_uid.as_str(), names(series))).collect();
+            let page: Vec<_> =
+                page.iter().map(|(uid, names)| (*uid, names.iter().map(|&name| name.to_owned()).collect())).collect();
+            assert_eq!(found_page, page, "page {n} of {limit} series and {most} instances");
+            assert_eq!(found.next.is_some(), n + 1 < expected.len(), "page {n} of {limit} series and {most} instances");
+            cursor = found.next;
+        }
+    }
+    let listed = catalog.list_series(1, 100, None).await.unwrap();
+    assert_eq!(listed.items[0].instances, rows, "the same as asked for alone");
+    assert_eq!(catalog.list_series(2, 100, Some("x")).await, Err(CatalogError::BadCursor));
 }
 
 async fn concurrent_commits_are_all_there_and_the_bad_one_alone_fails(catalog: &Catalog) {

@@ -48,7 +48,7 @@ fn code_blocks(bytes: &[u8]) -> BTreeMap<Place, Held> {
 
 fn lay_out(bytes: &[u8], layout: &Layout) -> (Vec<u8>, Relaid) {
     let indexed = index_codestream(&bytes, &Limits::default()).unwrap();
-    assert!(!indexed.damage.iter().any(loses_packets), "{:?}", indexed.damage);
+    assert!(!indexed.damage.iter().any(Damage::loses_packets), "{:?}", indexed.damage);
     let relaid = relayout(&bytes, &indexed, layout, &Limits::default()).unwrap();
     let mut out = Vec::new();
     relaid.bytes.write_to(&bytes, &mut out).unwrap();

@@ -21,6 +21,7 @@ pub(super) use self::precinct_packets::packet_ends;
 pub(super) use self::tiles::{ArrivedTiles, arrived_tiles};
 use super::store::{DataBin, DataBinStore};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
+use crate::dialect::tile_header_segments;
 
 /// What reassembly may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,11 +166,12 @@ fn write_tile(
         return Ok(());
     };
     let tile_header = bin.prefix();
-    let Ok(coding) = header.tile_coding(&tile_header) else { return Ok(()) };
+    let tile_header = tile_header_segments(&tile_header);
+    let Ok(coding) = header.tile_coding(tile_header) else { return Ok(()) };
     let geometry = TileGeometry::new(header.siz(), tile, coding);
     let Ok(isot) = u16::try_from(tile.0) else { return Ok(()) };
     let start = out.begin_tile_part(isot)?;
-    append_tile_header(&tile_header, out)?;
+    append_tile_header(tile_header, out)?;
     out.append(&code::SOD.to_be_bytes())?;
     let packets = TilePackets::read(&geometry, precincts, &options.limits);
     append_packets(&geometry, out, reassembled, |packet, out| {

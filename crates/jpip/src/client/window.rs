@@ -6,6 +6,7 @@ use codestream::{Limits, MainHeader, TileGeometry};
 use super::reassemble::{ArrivedTiles, ReassembleError, arrived_tiles, packet_ends};
 use super::store::DataBinStore;
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
+use crate::dialect::tile_header_segments;
 use crate::request::range::UintRange;
 use crate::view_window::ViewWindow;
 
@@ -53,7 +54,7 @@ pub fn window_complete(
         let Some(bin) = store.bin(&BinKey::tile_header(codestream, tile.0)).filter(|bin| bin.is_complete()) else {
             return Ok(false);
         };
-        let geometry = TileGeometry::new(siz, tile, header.tile_coding(&bin.prefix())?);
+        let geometry = TileGeometry::new(siz, tile, header.tile_coding(tile_header_segments(&bin.prefix()))?);
         for component in (0..siz.component_count()).filter(|&component| needs.wants(component)) {
             let (Some(tile_component), Some(sampling)) = (geometry.component(component), geometry.sampling(component))
             else {

@@ -72,8 +72,8 @@ impl<'a> RawFields<'a> {
     }
 }
 
-/// Every field that the standard names [15444-9 C.1.2, Amd.5].
-pub const KNOWN: [&str; 37] = [
+/// Every field that the standard names [15444-9 C.1.2, Amd.5], and `dialect`, which is our own.
+pub const KNOWN: [&str; 38] = [
     "target",
     "subtarget",
     "tid",
@@ -111,4 +111,5 @@ pub const KNOWN: [&str; 37] = [
     "abandon",
     "barrier",
     "twait",
+    "dialect",
 ];

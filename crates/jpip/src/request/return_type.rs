@@ -16,6 +16,8 @@ pub enum StreamType {
         /// Whether tile messages carry Aux: class 5 instead of class 4.
         extended: bool,
     },
+    /// JPP-stream in the dialect of OpenJPIP's programs, which is told apart by its tile headers.
+    OpenJpip,
 }
 
 impl StreamType {
@@ -24,7 +26,7 @@ impl StreamType {
     /// # Errors
     ///
     /// - [`RequestError::UnsupportedMediaType`] if types are named and none of them is a stream.
-    pub fn of(types: &[ReturnType]) -> Result<Self, RequestError> {
+    pub(crate) fn of(types: &[ReturnType]) -> Result<Self, RequestError> {
         if types.is_empty() {
             return Ok(Self::default());
         }
@@ -40,15 +42,14 @@ impl StreamType {
     /// Whether messages of image data carry Aux.
     #[must_use]
     pub const fn is_extended(self) -> bool {
-        let (Self::Jpp { extended } | Self::Jpt { extended }) = self;
-        extended
+        matches!(self, Self::Jpp { extended: true } | Self::Jpt { extended: true })
     }
 
     /// The `Content-Type` of the reply.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Jpp { extended: false } => "image/jpp-stream",
+            Self::Jpp { extended: false } | Self::OpenJpip => "image/jpp-stream",
             Self::Jpp { extended: true } => "image/jpp-stream;ptype=ext",
             Self::Jpt { extended: false } => "image/jpt-stream",
             Self::Jpt { extended: true } => "image/jpt-stream;ttype=ext",
@@ -67,6 +68,7 @@ impl From<StreamType> for ReturnType {
         match stream {
             StreamType::Jpp { extended } => Self::JppStream { extended },
             StreamType::Jpt { extended } => Self::JptStream { extended },
+            StreamType::OpenJpip => Self::JppStream { extended: false },
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::view_window::ViewWindow;
 /// Value of `JPIP-handled`: the fields that are served, `sendto`, `abandon` and `barrier` on http-udp channels.
 pub const HANDLED: &str = "target,tid,cid,cnew=http,http-tcp,http-udp,cclose,qid,fsiz,roff,rsiz,comps,stream,context,\
                            roi,layers,metareq,len,quality,align,wait,type,model,tpmodel,need,tpneed,mset,upload,cap,pref,\
-                           handled,sendto,abandon,barrier";
+                           handled,sendto,abandon,barrier,dialect=openjpip";
 
 impl ResponsePlan {
     /// The `JPIP-…` headers, in the case in which deployed clients look them up (clients.md 1).

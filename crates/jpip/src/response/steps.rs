@@ -15,6 +15,8 @@ use super::wanted_metadata::WantedBin;
 use super::{ResponsePlan, Stage};
 use crate::cache_model::{CacheModel, Held, PrecinctPlace};
 use crate::data_bin::{BinKey, CodestreamId, DataBinClass};
+use crate::dialect;
+use crate::request::return_type::StreamType;
 use crate::target::Part;
 
 /// What one step did.
@@ -141,8 +143,11 @@ impl ResponsePlan {
         if let Some(number) = open.tile(tile) {
             let key = BinKey::tile_header(open.id, number.0);
             if !self.is_settled(&key, model) {
-                let parts: Vec<Part> =
-                    open.codestream.tile(number, index)?.header.into_iter().map(Part::Span).collect();
+                let header = open.codestream.tile(number, index)?.header.into_iter().map(Part::Span);
+                let parts: Vec<Part> = match self.stream {
+                    StreamType::OpenJpip => dialect::tile_header(number, header).collect(),
+                    StreamType::Jpp { .. } | StreamType::Jpt { .. } => header.collect(),
+                };
                 let len = parts.iter().map(Part::len).sum();
                 // A header longer than a message is so rare that it goes out whole.
                 let whole = Whole {

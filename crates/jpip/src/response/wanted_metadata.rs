@@ -100,9 +100,10 @@ impl<'a> Matching<'a> {
             metadata,
             groups: asked.groups.iter().map(Group::new).collect(),
             relations: metadata.subjects.iter().map(|subject| asked_for.relation(subject)).collect(),
-            // Deviation: who asks for no window and says nothing of contexts gets what is about any codestream and
-            // region; JHelioviewer reads the descriptions of all frames like that.
-            is_unbounded: request.fsiz.is_none(),
+            // A response of metadata alone, without a window, is about no codestream more than about others;
+            // JHelioviewer reads the descriptions of all frames like that.
+            // Deviation: whatever codestreams `stream` names beside it.
+            is_unbounded: request.fsiz.is_none() && asked.metadata_only,
             early: asked.metadata_only,
         }
     }

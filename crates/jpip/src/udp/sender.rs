@@ -33,7 +33,7 @@ impl Default for UdpLimits {
     fn default() -> Self {
         Self {
             max_chunks: 4096,
-            max_fresh: 256,
+            max_fresh: 48,
             max_window: 2 << 20,
             max_repeats: 200,
             max_abandoned: 65_536,

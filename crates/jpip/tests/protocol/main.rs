@@ -10,6 +10,7 @@
 
 mod cache;
 mod delivery;
+mod dialect;
 mod fields;
 mod hostile;
 mod jpt;

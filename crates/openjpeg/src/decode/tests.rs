@@ -1,5 +1,5 @@
 use super::*;
-use crate::encode::{EncodeParameters, Progression, encode};
+use crate::encode::{EncodeParameters, Progression, encode, most_levels};
 
 /// Samples that are neither flat nor noise, from the whole range of the depth.
 fn samples(width: u32, height: u32, precision: u8, signed: bool, seed: u32) -> Vec<i32> {
@@ -192,7 +192,10 @@ fn impossible_parameters_are_refused() {
     assert!(matches!(refused(EncodeParameters { levels: 33, ..Default::default() }), Error::Parameters(_)));
     assert!(matches!(refused(EncodeParameters { layers: vec![f32::NAN], ..Default::default() }), Error::Parameters(_)));
     assert!(matches!(refused(EncodeParameters { tiles: Some((0, 8)), ..Default::default() }), Error::Parameters(_)));
-    assert!(matches!(refused(EncodeParameters { code_block: (3, 3), ..Default::default() }), Error::Refused { .. }));
+    assert!(matches!(
+        refused(EncodeParameters { code_block: (3, 3), levels: 1, ..Default::default() }),
+        Error::Refused { .. }
+    ));
     let mut wrong = image.clone();
     wrong.components[0].samples[0] = 256;
     assert!(encode(&wrong, &EncodeParameters::default()).is_err());
@@ -235,4 +238,25 @@ fn a_file_that_announces_one_tile_part_too_few_decodes_whole() {
     let decoded = decode_with_warnings(&codestream, &DecodeParameters::default()).unwrap();
     assert_eq!(decoded.image, image);
     assert_eq!(decoded.warnings.len(), 1);
+}
+
+#[test]
+fn levels_that_would_leave_nothing_to_halve_are_refused() {
+    // Of 1 × 1 at (1000, 999) the first halving leaves a sample, the second none.
+    let mut dot = image(1, 1, &[(8, false)]);
+    (dot.x0, dot.y0) = (1000, 999);
+    let levels = |levels| EncodeParameters { levels, ..EncodeParameters::default() };
+    let most = most_levels(&dot, &levels(0)).unwrap();
+    for few in 0..=most {
+        assert_eq!(decode(&encode(&dot, &levels(few)).unwrap(), &DecodeParameters::default()).unwrap(), dot);
+    }
+    assert!(matches!(encode(&dot, &levels(most + 1)), Err(Error::Parameters(_))));
+    // The last column of tiles is one sample wide, at 65, which is nothing in a component of every second.
+    let mut narrow = image(66, 66, &[(8, false); 2]);
+    (narrow.components[1].dx, narrow.components[1].width) = (2, 33);
+    narrow.components[1].samples.truncate(33 * 66);
+    let tiles = EncodeParameters { tiles: Some((13, 13)), levels: 1, ..EncodeParameters::default() };
+    assert!(matches!(encode(&narrow, &tiles), Err(Error::Parameters(_))));
+    let flat = encode(&narrow, &EncodeParameters { levels: 0, ..tiles }).unwrap();
+    assert_eq!(decode(&flat, &DecodeParameters::default()).unwrap(), narrow);
 }

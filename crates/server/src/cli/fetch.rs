@@ -159,7 +159,7 @@ impl FetchArgs {
         }
         // This client reads streams of messages only, whatever else the URL asks for.
         let asked = jpip::Request::parse(request.to_query().as_bytes(), None).unwrap_or_default();
-        let stream = match StreamType::of(&asked.types) {
+        let stream = match asked.stream_type() {
             Ok(stream) if !self.jpt || stream.is_jpt() => stream,
             _ if self.jpt => StreamType::Jpt { extended: false },
             _ => StreamType::default(),

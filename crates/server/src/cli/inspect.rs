@@ -98,7 +98,8 @@ fn show(file: LocalFile, all: bool) -> anyhow::Result<()> {
         Content::RawCodestream => writeln!(out, "codestream without a file around it")?,
     }
     if let Content::Dicom(object) = &content
-        && !(matches!(object.pixel_data, PixelData::Encapsulated { .. }) && object.transfer_syntax.is_jpeg2000())
+        && !(matches!(object.pixel_data, PixelData::Encapsulated { .. })
+            && (object.transfer_syntax.is_jpeg2000() || object.transfer_syntax.is_htj2k()))
     {
         return Ok(out.flush()?);
     }

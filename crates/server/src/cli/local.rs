@@ -75,7 +75,9 @@ impl LocalFile {
             Content::RawCodestream => Ok(vec![FrameExtents::new(vec![Extent::new(0, self.len)], self.len)?]),
             Content::Jp2(file) => Ok(file.codestreams.clone()),
             Content::Dicom(object) => match &object.pixel_data {
-                PixelData::Encapsulated { frames, .. } if object.transfer_syntax.is_jpeg2000() => {
+                PixelData::Encapsulated { frames, .. }
+                    if object.transfer_syntax.is_jpeg2000() || object.transfer_syntax.is_htj2k() =>
+                {
                     frames.iter().map(|frame| self.bare_codestream(frame)).collect()
                 }
                 PixelData::Encapsulated { .. } | PixelData::Native => {

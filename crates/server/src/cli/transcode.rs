@@ -1,7 +1,9 @@
 //! `precinct transcode`.
 
+mod recode;
+
 use std::{
-    io::BufWriter,
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -20,15 +22,21 @@ use tempfile::NamedTempFile;
 
 use super::local::{Content, LocalFile};
 
-/// Write an image in another layout without touching a code-block: the samples stay the same, bit for bit
+/// Write an image in another layout, or with other code-blocks: the samples stay the same, bit for bit
 ///
-/// Takes a frame of a DICOM object, a JP2, JPX or JPH file, or a bare codestream. Packet headers are written anew for
-/// the wanted precincts and order; quality layers stay.
+/// Takes a frame of a DICOM object, a JP2, JPX or JPH file, or a bare codestream. Without --coding no code-block is
+/// touched: packet headers are written anew for the wanted precincts and order; quality layers stay.
+///
+/// With --coding the image is decoded, and its samples are encoded losslessly, by the 5/3 wavelet in one quality layer.
+/// They are kept exactly as they decode: what a lossy original lost does not come back, and its copy is larger. Tiles,
+/// order, precincts, decomposition levels and code-block size stay where nothing else is asked for. The result is
+/// decoded again and compared before it is written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     precinct transcode scan.dcm scan.jp2 --precincts 128,128 --progression RPCL   windows become cheap\n  \
     precinct transcode in.j2k out.j2k --tile-parts R --tlm --plt                  resolution levels can be found\n  \
-    precinct transcode in.jp2 out.jp2 --precincts '256,256;128,128' --index       with an index inside")]
+    precinct transcode in.jp2 out.jp2 --precincts '256,256;128,128' --index       with an index inside\n  \
+    precinct transcode in.jp2 out.jph --coding ht --tlm --plt                     HTJ2K: decodes many times faster")]
 pub(super) struct Transcode {
     /// DICOM, JP2, JPX, JPH or J2K file
     #[arg(value_name = "IN")]
@@ -36,6 +44,9 @@ pub(super) struct Transcode {
     /// Bare codestream (.j2k, .j2c, .jpc, .jhc), or a file of the JP2 family (.jp2, .jpx, .jph)
     #[arg(value_name = "OUT")]
     to: PathBuf,
+    /// Encode anew, losslessly, with this kind of code-blocks; files of HT are .jph, those of Part 1 .jp2
+    #[arg(long, value_enum)]
+    coding: Option<Coding>,
     /// Order of the packets; without it the order stays
     #[arg(long, value_enum, ignore_case = true)]
     progression: Option<Order>,
@@ -75,6 +86,15 @@ enum Order {
     Cprl,
 }
 
+/// The kind of code-blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Coding {
+    /// HT code-blocks: HTJ2K, JPEG 2000 Part 15
+    Ht,
+    /// Those of JPEG 2000 Part 1
+    Part1,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "UPPER")]
 enum Cut {
@@ -83,7 +103,7 @@ enum Cut {
 
 /// Writes one image in another layout.
 pub(super) fn run(args: &Transcode) -> anyhow::Result<ExitCode> {
-    let form = form(&args.to)?;
+    let form = form(&args.to, args.coding)?;
     if args.index && form == FileForm::RawCodestream {
         bail!("--index puts boxes into the output: give it a name that ends in .jp2, .jpx or .jph");
     }
@@ -108,7 +128,7 @@ pub(super) fn run(args: &Transcode) -> anyhow::Result<ExitCode> {
         Content::Unknown => bail!("{} is neither DICOM nor JPEG 2000", args.from.display()),
         Content::Jp2(_) | Content::RawCodestream => &file,
     };
-    let done = write(source, &args.layout(), form, args)?;
+    let done = write(source, form, args)?;
     for damage in &done.damage {
         eprintln!("damage: {damage}");
     }
@@ -141,12 +161,12 @@ impl Transcode {
 }
 
 /// Writes aside first: the output may be the input, and half a file must never bear its name.
-fn write(source: &dyn ByteSource, layout: &Layout, form: FileForm, args: &Transcode) -> anyhow::Result<Transcoded> {
+fn write(source: &dyn ByteSource, form: FileForm, args: &Transcode) -> anyhow::Result<Transcoded> {
     let to = &args.to;
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let aside = || NamedTempFile::new_in(folder).with_context(|| format!("{} cannot be written", to.display()));
     let mut written = aside()?;
-    let done = transcode(source, layout, &Limits::default(), form, &mut BufWriter::new(&mut written))
+    let done = copy(source, form, args, &mut BufWriter::new(&mut written))
         .with_context(|| format!("{} cannot be transcoded", args.from.display()))?;
     if args.index {
         let plain = LocalFile::of(written.reopen()?)?;
@@ -159,12 +179,24 @@ fn write(source: &dyn ByteSource, layout: &Layout, form: FileForm, args: &Transc
     Ok(done)
 }
 
+fn copy(source: &dyn ByteSource, form: FileForm, args: &Transcode, out: &mut dyn Write) -> anyhow::Result<Transcoded> {
+    match args.coding {
+        Some(coding) => recode::recode(source, coding, args.layout(), form, out),
+        None => Ok(transcode(source, &args.layout(), &Limits::default(), form, out)?),
+    }
+}
+
 /// The kind of file that the name asks for.
-fn form(to: &Path) -> anyhow::Result<FileForm> {
+fn form(to: &Path, coding: Option<Coding>) -> anyhow::Result<FileForm> {
     let extension = to.extension().unwrap_or_default().to_ascii_lowercase();
-    match extension.to_str() {
-        Some("j2k" | "j2c" | "jpc" | "jhc") => Ok(FileForm::RawCodestream),
-        Some("jp2" | "jpx" | "jph") => Ok(FileForm::Jp2Family),
+    match (extension.to_str(), coding) {
+        (Some("jpx"), Some(_)) => bail!("--coding writes no JPX: give the output a name that ends in .jp2 or .jph"),
+        (Some("jp2"), Some(Coding::Ht)) => bail!("a JP2 file has no HT code-blocks: give it a name that ends in .jph"),
+        (Some("jph" | "jhc"), Some(Coding::Part1)) => {
+            bail!("files in .jph and .jhc have HT code-blocks: give the output a name that ends in .jp2 or .j2k")
+        }
+        (Some("j2k" | "j2c" | "jpc" | "jhc"), _) => Ok(FileForm::RawCodestream),
+        (Some("jp2" | "jpx" | "jph"), _) => Ok(FileForm::Jp2Family),
         _ => bail!("the name of the output must end in .j2k, .j2c, .jpc, .jhc, .jp2, .jpx or .jph"),
     }
 }

@@ -24,6 +24,15 @@ impl Network {
             _ => false,
         }
     }
+
+    /// Whether a peer of this address may connect where these networks are allowed: from them and from this machine, and
+    /// from anywhere if none is named.
+    #[must_use]
+    pub(crate) fn allow(networks: &[Self], address: IpAddr) -> bool {
+        networks.is_empty()
+            || address.to_canonical().is_loopback()
+            || networks.iter().any(|network| network.contains(address))
+    }
 }
 
 fn same_prefix(a: u128, b: u128, width: u32, prefix: u8) -> bool {

@@ -142,31 +142,8 @@ async fn targets(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Resul
 
 /// A page of the series that there are. Each is put together from its instances, so none of it is stored.
 async fn series(app: &App, limit: u32, cursor: Option<&str>) -> Result<Json<Value>, Problem> {
-    let Page { items, next } = app.catalog().list_series(limit, cursor).await.map_err(catalog_problem)?;
-    let mut listed = Vec::with_capacity(items.len());
-    for uid in items {
-        let summary = match Series::find(app.catalog(), &uid).await {
-            Ok(Some(series)) => series.summary(),
-            Ok(None) => continue,
-            Err(refusal) if refusal.status == StatusCode::NOT_IMPLEMENTED => Summary::unservable(refusal.reason),
-            Err(refusal) => return Err(Problem::new(refusal.status, refusal.reason)),
-        };
-        let target = format!("{SERIES}{uid}");
-        listed.push(json!({
-            "target": target,
-            "kind": TargetKind::Series.as_str(),
-            "sop_instance_uid": null,
-            "media_type": summary.media_type,
-            "width": summary.size.map(|size| size.0),
-            "height": summary.size.map(|size| size.1),
-            "codestreams": summary.codestreams,
-            "jpip_url": app.jpip_url(&target),
-            "tid": summary.tid.map(|tid| app.settings().virtual_precincts.tid(&tid)),
-            "state": summary.state.as_str(),
-            "reason": summary.reason,
-        }));
-    }
-    Ok(Json(json!({ "items": listed, "next": next })))
+    let page = Series::list(app.catalog(), limit, cursor).await.map_err(catalog_problem)?;
+    Ok(page_of(page, |(uid, summary)| series_item(app, uid, summary)))
 }
 
 /// `GET /api/v1/instances?StudyInstanceUID=&…&limit=&cursor=`: 200 a page of instances in order of arrival; 400 for
@@ -251,6 +228,24 @@ fn target_item(app: &App, row: &TargetRow) -> Value {
         "tid": index.map(|index| app.settings().virtual_precincts.tid(&index.tid)),
         "state": row.state.as_str(),
         "reason": row.reason,
+    })
+}
+
+/// One series as the listing shows it.
+fn series_item(app: &App, uid: &str, summary: &Summary) -> Value {
+    let target = format!("{SERIES}{uid}");
+    json!({
+        "target": target,
+        "kind": TargetKind::Series.as_str(),
+        "sop_instance_uid": null,
+        "media_type": summary.media_type,
+        "width": summary.size.map(|size| size.0),
+        "height": summary.size.map(|size| size.1),
+        "codestreams": summary.codestreams,
+        "jpip_url": app.jpip_url(&target),
+        "tid": summary.tid.as_deref().map(|tid| app.settings().virtual_precincts.tid(tid)),
+        "state": summary.state.as_str(),
+        "reason": summary.reason,
     })
 }
 

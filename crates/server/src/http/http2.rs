@@ -21,7 +21,7 @@ use self::{
     frame_stream::FrameStream,
     stream::{StreamBody, Streams},
 };
-use super::{MAX_HEAD, Service, connection::Patience, delivery::Peer, opening::Opening};
+use super::{MAX_HEAD, Service, connection::Patience, delivery::Peer, opening::Opening, request_body::RequestBody};
 
 mod frame_stream;
 mod frames;
@@ -72,11 +72,14 @@ async fn answer(service: Arc<Service>, mut request: Request<Incoming>) -> Result
     let stream = stream::current();
     let is_head = request.method() == Method::HEAD;
     name_host(&mut request);
+    let (head, body) = request.into_parts();
+    let (body, unread) = RequestBody::followed(body);
     let mut response = match &stream {
-        Some(stream) => service.answer(stream.peer(), request).await,
+        Some(stream) => service.answer(stream.peer(), Request::from_parts(head, body)).await,
         // hyper runs every request in its executor, which names the stream.
         None => Response::new(Body::empty()),
     };
+    unread.discard().await;
     if is_head {
         let len = response.body().size_hint().exact();
         if let Some(len) = len {

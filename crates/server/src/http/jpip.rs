@@ -15,7 +15,6 @@ use axum::{body::Body, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
@@ -29,8 +28,10 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     delivery::Peer,
+    echo::Echo,
     error::JpipRefusal,
     jpip_body::JpipBody,
+    request_body::RequestBody,
     routes::{Answer, Content, Field, Operation, Routes},
     upload, whole_image,
 };
@@ -103,11 +104,16 @@ const BODIES: &[&str] = &["image/jpp-stream", "image/jpt-stream", "image/jp2", "
 const PLAIN: Content = Content::Media(&["text/plain"]);
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
-pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    app: &Arc<App>,
+    peer: &Arc<Peer>,
+    name: &str,
+    request: Request<RequestBody>,
+) -> Response<Body> {
     app.metrics().jpip_requests.increment(1);
     let begun = Instant::now();
-    let asks_what_is_handled = request.uri().query().is_some_and(asks_what_is_handled);
-    match respond(app, peer, name, request).await {
+    let mut echo = Echo::default();
+    let mut response = match respond(app, peer, name, request, &mut echo).await {
         Ok(response) => {
             app.metrics().jpip_seconds.record(begun.elapsed().as_secs_f64());
             response
@@ -115,28 +121,23 @@ pub(super) async fn answer(app: &Arc<App>, peer: &Arc<Peer>, name: &str, request
         Err(refusal) => {
             app.metrics().jpip_refused.increment(1);
             tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "JPIP request refused");
-            let mut response = refusal.into_response();
-            if asks_what_is_handled {
-                let handled = HeaderValue::from_static(jpip::response::HANDLED);
-                response.headers_mut().insert("jpip-handled", handled);
-            }
-            response
+            refusal.into_response()
         }
-    }
-}
-
-/// Whether the field `handled` is there, which is answered also when the request is refused, whatever else is in it.
-fn asks_what_is_handled(query: &str) -> bool {
-    query.split('&').any(|field| field == "handled" || field.starts_with("handled="))
+    };
+    echo.answer(response.headers_mut());
+    response
 }
 
 async fn respond(
     app: &Arc<App>,
     peer: &Arc<Peer>,
     name: &str,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
+    echo: &mut Echo,
 ) -> Result<Response<Body>, JpipRefusal> {
     let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default().as_bytes();
+    echo.read(query);
     if head.method == Method::POST && upload::is_upload(&head.uri) {
         return upload::answer(app, name, &head, body).await;
     }
@@ -145,7 +146,7 @@ async fn respond(
         Method::POST => Some(read_body(&head.headers, body).await?),
         _ => return Err(JpipRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST are taken here")),
     };
-    let query = head.uri.query().unwrap_or_default().as_bytes();
+    echo.read(body.as_deref().unwrap_or_default());
     let mut request = jpip::Request::parse(query, body.as_deref()).map_err(JpipRefusal::of_request)?;
     if request.upload.is_some() {
         let words = "upload: stands in the query of a POST, whose body is the image";
@@ -178,9 +179,7 @@ async fn respond(
     };
     let (session, channel) = channels.find(&cid).ok_or_else(JpipRefusal::no_such_channel)?;
     how.number = Some(channel.number(request.qid));
-    if request.types.is_empty() {
-        request.types.push(channel.stream().into());
-    }
+    request.keep_to(channel.stream());
     if request.only_closes() {
         return close(app, &request);
     }
@@ -284,8 +283,10 @@ async fn serve(
     let metrics = app.metrics();
     let indexes = app.serving().indexes();
     let mut planned = response::Response::plan(request, target, model, place, indexes, &metrics.jpip_aborted).await?;
-    let at_once = on.is_some() && line.is_none();
-    let at_hand = planned.read_ahead(if at_once { response::AT_ONCE } else { 0 }).await?;
+    let at_hand = match line {
+        Some(_) => planned.read_first().await?,
+        None => planned.read_ahead(if on.is_some() { response::AT_ONCE } else { 0 }).await?,
+    };
     let mut fields = planned.headers();
     let content_type = HeaderValue::from_static(planned.content_type());
     let len = match on {
@@ -365,11 +366,7 @@ fn superseded(app: &App, request: &jpip::Request) -> Result<Response<Body>, Jpip
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(qid) = request.qid {
-        headers.insert("jpip-qid", HeaderValue::from(qid));
-    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -385,15 +382,12 @@ fn close(app: &App, request: &jpip::Request) -> Result<Response<Body>, JpipRefus
     let stream = stream_of(request).unwrap_or_default();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(stream.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(qid) = request.qid {
-        headers.insert("jpip-qid", HeaderValue::from(qid));
-    }
     Ok(response)
 }
 
-/// The stream that answers the request: the first of its types that is one.
+/// The stream that answers the request.
 fn stream_of(request: &jpip::Request) -> Result<StreamType, JpipRefusal> {
-    StreamType::of(&request.types).map_err(JpipRefusal::of_request)
+    request.stream_type().map_err(JpipRefusal::of_request)
 }
 
 /// The name of the target: the field, or else the path; empty if neither names one.
@@ -413,7 +407,7 @@ pub(super) fn channel_refusal(refusal: Refusal) -> JpipRefusal {
     }
 }
 
-async fn read_body(headers: &http::HeaderMap, body: Incoming) -> Result<Bytes, JpipRefusal> {
+async fn read_body(headers: &http::HeaderMap, body: RequestBody) -> Result<Bytes, JpipRefusal> {
     let too_large = || JpipRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 MiB");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|len| len > MAX_BODY) {

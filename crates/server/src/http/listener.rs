@@ -5,6 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -26,6 +27,10 @@ const RESERVED_DESCRIPTORS: u64 = 192;
 
 /// What hyper may hold of one connection in each direction, in bytes; also the bound of a request head.
 const CONNECTION_BUFFER: usize = 64 * 1024;
+
+/// What the system may hold of a response before it has room in the peer's window, in bytes: a newer request takes none of
+/// it back, and left to itself it grows to megabytes.
+const UNSENT: u32 = 64 * 1024;
 
 /// Raises the soft limit of open files to the hard one, and returns how many connections fit below it.
 pub(crate) fn connections_within_descriptor_limit(wanted: usize) -> usize {
@@ -77,6 +82,9 @@ async fn converse(
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
+    if let Err(error) = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT cannot be set");
+    }
     let counted = Counted::new(&service.metrics().connections);
     let peer = Arc::new(Peer::new(address, local));
     let Some(opening) = Opening::of(&mut tcp, Patience::default(), &drain).await else { return };
@@ -102,7 +110,7 @@ async fn converse_http1(
     let handler = service_fn(move |request: Request<Incoming>| {
         let service = Arc::clone(&service);
         let peer = Arc::clone(&peer);
-        async move { Ok::<_, Infallible>(service.answer(&peer, request).await) }
+        async move { Ok::<_, Infallible>(service.answer(&peer, request.map(Into::into)).await) }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use codestream::jp2::{FileKind, sniff};
 use http::{HeaderValue, Response, StatusCode, Uri, request::Parts};
-use hyper::body::Incoming;
 use jpip::request::return_type::ReturnType;
 
 use super::{
     error::JpipRefusal,
     import_api,
     jpip::{head_of, target_name},
+    request_body::RequestBody,
 };
 use crate::app::App;
 
@@ -31,7 +31,7 @@ pub(super) async fn answer(
     app: &Arc<App>,
     path: &str,
     head: &Parts,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, JpipRefusal> {
     let taken = take(app, path, head, body).await;
     match &taken {
@@ -41,7 +41,7 @@ pub(super) async fn answer(
     taken
 }
 
-async fn take(app: &Arc<App>, path: &str, head: &Parts, body: Incoming) -> Result<Response<Body>, JpipRefusal> {
+async fn take(app: &Arc<App>, path: &str, head: &Parts, body: RequestBody) -> Result<Response<Body>, JpipRefusal> {
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let request = jpip::Request::parse(query, None).map_err(JpipRefusal::of_request)?;
     let Some(announced) = &request.upload else {

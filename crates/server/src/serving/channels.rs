@@ -20,6 +20,7 @@ use jpip::{
 };
 use metrics::Gauge;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
+use tokio_util::sync::DropGuard;
 
 use super::{model::SessionModels, target::OpenTarget};
 use crate::{http::delivery::Peer, transport::Line};
@@ -58,6 +59,8 @@ pub(crate) struct Channel {
     turn: Arc<AsyncMutex<()>>,
     /// Where responses go if not back over HTTP.
     line: Option<Arc<Line>>,
+    /// Tells the line when the channel is closed.
+    _open: Option<Arc<DropGuard>>,
 }
 
 /// The requests of one channel, in the order in which they came.
@@ -216,7 +219,8 @@ impl Channel {
 
     /// A channel for this target, with no name yet.
     pub(crate) fn new(target: Arc<OpenTarget>, stream: StreamType, line: Option<Arc<Line>>) -> Self {
-        Self { target, stream, order: Arc::default(), turn: Arc::default(), line }
+        let open = line.as_ref().map(|line| Arc::new(line.keep()));
+        Self { target, stream, order: Arc::default(), turn: Arc::default(), line, _open: open }
     }
 }
 

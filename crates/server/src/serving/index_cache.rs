@@ -17,6 +17,7 @@ use codestream::{
     annex_i::{FileIndex, IndexedCodestream, OpenError},
     relayout::presented,
 };
+use jpip::request::return_type::StreamType;
 use metrics::Counter;
 use quick_cache::{Weighter, sync::Cache};
 use thiserror::Error;
@@ -58,7 +59,7 @@ pub(crate) struct IndexCache {
     /// Objects whose index was made again by this process; locked while one is.
     mended: Mutex<HashSet<ObjectKey>>,
     objects: Cache<(ObjectKey, IndexKey), Arc<OpenObject>>,
-    codestreams: Cache<(u64, u32), Arc<IndexedCodestream>, ByMemory>,
+    codestreams: Cache<CodestreamKey, Arc<IndexedCodestream>, ByMemory>,
     chunks: Cache<(u64, u64), Bytes, ByLength>,
     next: AtomicU64,
     chunks_read: Counter,
@@ -86,8 +87,11 @@ impl Weighter<(u64, u64), Bytes> for ByLength {
 #[derive(Clone)]
 struct ByMemory;
 
-impl Weighter<(u64, u32), Arc<IndexedCodestream>> for ByMemory {
-    fn weight(&self, _key: &(u64, u32), codestream: &Arc<IndexedCodestream>) -> u64 {
+/// An object, a position among its codestreams, and whether it is presented to OpenJPIP's decoder.
+type CodestreamKey = (u64, u32, bool);
+
+impl Weighter<CodestreamKey, Arc<IndexedCodestream>> for ByMemory {
+    fn weight(&self, _key: &CodestreamKey, codestream: &Arc<IndexedCodestream>) -> u64 {
         codestream.relaid_weight().saturating_add(CODESTREAM)
     }
 }
@@ -171,19 +175,20 @@ impl IndexCache {
     }
 
     /// The codestream at position `ordinal` of the object, from 0, opened now or earlier, in the layout in which it is
-    /// presented.
+    /// presented in streams of this type.
     pub(crate) async fn codestream(
         &self,
         open: &OpenObject,
         ordinal: u32,
+        stream: StreamType,
         loaded: &mut SparseBytes,
     ) -> Result<Arc<IndexedCodestream>, IndexCacheError> {
-        let key = (open.number, ordinal);
+        let key = (open.number, ordinal, stream == StreamType::OpenJpip);
         if let Some(codestream) = self.codestreams.get(&key) {
             return Ok(codestream);
         }
         let stored = self.stored(open, ordinal, loaded).await?;
-        let codestream = Arc::new(self.presented(open, stored).await?);
+        let codestream = Arc::new(self.presented(open, stored, stream).await?);
         self.codestreams.insert(key, Arc::clone(&codestream));
         Ok(codestream)
     }
@@ -204,19 +209,24 @@ impl IndexCache {
         }
     }
 
-    /// The codestream with small precincts where it has none and gains by them; else as it is stored.
+    /// The codestream with small precincts where it has none and gains by them, or for OpenJPIP's decoder in another
+    /// layout that it can read; else as it is stored.
     async fn presented(
         &self,
         open: &OpenObject,
         stored: IndexedCodestream,
+        stream: StreamType,
     ) -> Result<IndexedCodestream, IndexCacheError> {
-        if self.layout == VirtualPrecincts::Off || !presented::gains(stored.header(), stored.len()) {
+        let (header, is_for_openjpip) = (stored.header(), stream == StreamType::OpenJpip);
+        let is_presented = presented::gains(header, stored.len()) || (is_for_openjpip && !presented::is_plain(header));
+        if self.layout == VirtualPrecincts::Off || !is_presented {
             return Ok(stored);
         }
         let (object, extents) = (Arc::clone(&open.object), stored.extents().clone());
         let derived = tokio::task::spawn_blocking(move || {
             let frame = FrameSource::new(&*object, &extents);
-            let relaid = presented::virtual_layout(&frame, &Limits::default())?;
+            let layout = if is_for_openjpip { presented::plain_layout } else { presented::virtual_layout };
+            let relaid = layout(&frame, &Limits::default())?;
             Ok::<_, ParseError>(relaid.map(|relaid| IndexedCodestream::relaid(relaid, extents)))
         });
         match derived.await.map_err(io::Error::other)? {

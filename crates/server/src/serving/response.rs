@@ -32,6 +32,9 @@ pub(crate) const AT_ONCE: u64 = 256 * 1024;
 /// Body bytes that are planned, read and handed to the socket at a time.
 const BATCH: usize = 96 * 1024;
 
+/// The same of a response that its client has yet to come for.
+const FIRST: usize = 16 * 1024;
+
 /// How long planning may keep a thread before others get their turn.
 const LONGEST_TURN: Duration = Duration::from_micros(200);
 
@@ -110,9 +113,22 @@ impl Response {
     ///
     /// If the index or the stored object cannot be read.
     pub(crate) async fn read_ahead(&mut self, limit: u64) -> Result<u64, StepError> {
+        self.read(limit, BATCH).await
+    }
+
+    /// Reads the beginning alone, for a client that may never come for it; returns how many bytes are at hand.
+    ///
+    /// # Errors
+    ///
+    /// If the index or the stored object cannot be read.
+    pub(crate) async fn read_first(&mut self) -> Result<u64, StepError> {
+        self.read(0, FIRST).await
+    }
+
+    async fn read(&mut self, limit: u64, batch: usize) -> Result<u64, StepError> {
         let mut at_hand = self.ahead.iter().map(|piece| piece.len() as u64).sum();
         while !self.ended && at_hand <= limit {
-            let batch = next_batch(&self.sources, &mut self.plan, &self.model, &mut self.loaded).await?;
+            let batch = next_batch(&self.sources, &mut self.plan, &self.model, &mut self.loaded, batch).await?;
             self.ended = batch.end.is_some();
             // A long stretch that the client holds already gives empty batches: others get their turn meanwhile.
             if batch.body_len == 0 {
@@ -140,7 +156,7 @@ impl Response {
         let (mut len, mut ended) = (0, false);
         let mut turn = Instant::now();
         while !ended {
-            let batch = next_batch(&self.sources, &mut plan, &self.model, &mut loaded).await?;
+            let batch = next_batch(&self.sources, &mut plan, &self.model, &mut loaded, BATCH).await?;
             (len, ended) = (len + batch.body_len, batch.end.is_some());
             // A long count must not keep the thread from other requests; handing it over costs more than most batches.
             if turn.elapsed() >= LONGEST_TURN {
@@ -192,6 +208,7 @@ async fn next_batch(
     plan: &mut ResponsePlan,
     model: &Model,
     loaded: &mut SparseBytes,
+    budget: usize,
 ) -> Result<Batch, StepError> {
     loop {
         let needs = plan.poll_needs(loaded)?;
@@ -208,7 +225,7 @@ async fn next_batch(
         Model::Session(turn) => &turn.model,
         Model::Request(model) => model,
     };
-    Ok(plan.next(model, loaded, BATCH)?)
+    Ok(plan.next(model, loaded, budget)?)
 }
 
 /// Records a response in its session's cache model once it is delivered; dropped otherwise.

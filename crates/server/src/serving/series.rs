@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, IndexRow, State, TargetRow};
+use catalog::{Catalog, CatalogError, IndexRow, Page, State, TargetRow};
 use futures_util::future::try_join_all;
 use http::StatusCode;
 use jpip::target::{CodestreamSet, LogicalTarget};
@@ -46,7 +46,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// What is said of a series that is not served for this reason.
-    pub(crate) const fn unservable(reason: String) -> Self {
+    const fn unservable(reason: String) -> Self {
         Self {
             media_type: None,
             size: None,
@@ -68,11 +68,32 @@ impl Series {
     pub(crate) async fn find(catalog: &Catalog, uid: &str) -> Result<Option<Self>, JpipRefusal> {
         let instances = catalog.series_targets(uid, MOST + 1).await;
         let instances = instances.map_err(|error| JpipRefusal::unavailable(&error))?;
+        let series = Self::of(instances).map_err(|reason| JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason))?;
+        Ok((!series.instances.is_empty()).then_some(series))
+    }
+
+    /// A page of a listing of series: the Series Instance UID of each, and what is said of it.
+    ///
+    /// # Errors
+    ///
+    /// If the cursor was not handed out, or the catalog does not answer.
+    pub(crate) async fn list(
+        catalog: &Catalog,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<(String, Summary)>, CatalogError> {
+        let Page { items, next } = catalog.list_series(limit, MOST, cursor).await?;
+        let summary = |instances| Self::of(instances).map_or_else(Summary::unservable, |series| series.summary());
+        let items = items.into_iter().map(|row| (row.series_instance_uid, summary(row.instances))).collect();
+        Ok(Page { items, next })
+    }
+
+    /// The series of these instances, or why it is not served.
+    fn of(instances: Vec<TargetRow>) -> Result<Self, String> {
         if instances.len() > MOST as usize {
-            let reason = format!("unsupported: a series of more than {MOST} instances");
-            return Err(JpipRefusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+            return Err(format!("unsupported: a series of more than {MOST} instances"));
         }
-        Ok((!instances.is_empty()).then_some(Self { instances }))
+        Ok(Self { instances })
     }
 
     /// The same once its instances are indexed, those that can be.
@@ -126,7 +147,7 @@ impl Series {
     }
 
     /// What a listing says of it.
-    pub(crate) fn summary(&self) -> Summary {
+    fn summary(&self) -> Summary {
         let media_type = self.instances.first().map(|row| row.media_type.clone());
         let waits = self.instances.iter().any(|row| row.state == State::Stored);
         let (served, all) = (self.served().count(), self.instances.len());

@@ -17,6 +17,7 @@ use codestream::{
 };
 use jpip::{
     CodestreamId,
+    request::return_type::StreamType,
     response::{Batch, Piece, ResponsePlan},
 };
 
@@ -35,6 +36,8 @@ const TURN: usize = 64;
 /// The opened objects and codestreams of one response.
 pub(crate) struct Sources {
     indexes: Arc<IndexCache>,
+    /// What the response is a stream of, by which codestreams are presented.
+    stream: StreamType,
     /// Whether there are several objects, whose indexes are slots of one space.
     side_by_side: bool,
     /// By slot. Of a target of one object the metadata lie in it, too.
@@ -57,6 +60,7 @@ impl Sources {
     ) -> Result<(Self, SparseBytes), IndexCacheError> {
         let mut sources = Self {
             indexes: Arc::clone(indexes),
+            stream: plan.stream(),
             side_by_side: target.members().len() != 1,
             objects: Vec::new(),
             slots: HashMap::new(),
@@ -176,11 +180,11 @@ impl Sources {
         let object = self.objects.get(slot).ok_or(IndexCacheError::Unusable("an object that was not opened"))?;
         let codestream = if self.side_by_side {
             let mut alone = object.nothing_loaded();
-            let codestream = self.indexes.codestream(object, position, &mut alone).await?;
+            let codestream = self.indexes.codestream(object, position, self.stream, &mut alone).await?;
             let moved = codestream.based_at((slot as u64).saturating_mul(SLOT));
             Arc::new(moved.ok_or(IndexCacheError::Unusable("too many objects"))?)
         } else {
-            self.indexes.codestream(object, position, loaded).await?
+            self.indexes.codestream(object, position, self.stream, loaded).await?
         };
         self.codestreams.insert(id, (slot, Arc::clone(&codestream)));
         Ok(codestream)

@@ -9,7 +9,7 @@ use catalog::{Catalog, IndexKey, ObjectKey, OnlyTarget, State, TargetRow};
 use http::StatusCode;
 use jpip::{
     CodestreamId,
-    target::{CodestreamSet, LogicalTarget, MetadataBins, jpt_tid},
+    target::{CodestreamSet, LogicalTarget, MetadataBins, tids_behind},
 };
 use quick_cache::sync::Cache;
 
@@ -156,8 +156,7 @@ impl Targets {
     /// As [`Targets::find`].
     pub(crate) async fn find_or_known_as(&self, name: &str, tid: Option<&str>) -> Result<Arc<OpenTarget>, JpipRefusal> {
         let Some(tid) = tid.filter(|tid| name.is_empty() && *tid != "0") else { return self.find(name).await };
-        // That of either stream type.
-        for tid in [tid.to_owned(), jpt_tid(tid)] {
+        for tid in tids_behind(tid) {
             let stored = self.catalog.target_of_tid(&self.layout.tid(&tid)).await;
             let row = stored.map_err(|error| JpipRefusal::unavailable(&error))?;
             if let Some(name) = row.map(|row| row.target).or_else(|| self.series.get(&tid)) {

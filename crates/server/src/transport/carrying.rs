@@ -32,6 +32,8 @@ enum Lost {
     Gone,
     #[error("the client was not there, and asked for something newer")]
     Overtaken,
+    #[error("the client was not there, and closed the channel")]
+    Left,
     #[error(transparent)]
     Step(#[from] StepError),
     #[error(transparent)]
@@ -69,7 +71,9 @@ pub(crate) fn start(app: &Arc<App>, carriage: Carriage) -> bool {
 fn log(lost: &Lost, cid: &str) {
     let node = cid.split('.').next().unwrap_or_default();
     match lost {
-        Lost::Gone | Lost::Overtaken => tracing::debug!(channel.node = node, reason = %lost, "a response was given up"),
+        Lost::Gone | Lost::Overtaken | Lost::Left => {
+            tracing::debug!(channel.node = node, reason = %lost, "a response was given up")
+        }
         Lost::Step(_) | Lost::Chunk(_) => tracing::error!(error = %lost, "a JPIP response broke off"),
     }
 }
@@ -98,7 +102,8 @@ async fn carry(
         if last {
             break;
         }
-        while !line.wants_more() {
+        // For a client that is not there nothing more is read than what its answer over HTTP took.
+        while !line.wants_more() || !line.is_connected() {
             wait(line, response).await?;
         }
         // While the response goes on, the channel is in use.
@@ -111,20 +116,26 @@ async fn carry(
     line.abandoned().ok_or(Lost::Gone)
 }
 
-/// Waits until something has changed. A client that was never there to take the response, and asks for something
-/// newer, need not be waited for.
+/// Waits until something has changed. A client that is not there to take the response, and asks for something newer or
+/// closes the channel, need not be waited for.
 async fn wait(line: &Line, response: &mut Response) -> Result<(), Lost> {
-    if response.is_overtaken() && !line.is_connected() {
+    if line.is_connected() {
+        return line.progress().await;
+    }
+    if response.is_overtaken() {
         return Err(Lost::Overtaken);
     }
-    line.progress().await
+    tokio::select! {
+        progress = line.progress() => progress,
+        () = line.left.cancelled() => Err(Lost::Left),
+    }
 }
 
 /// Ends a response that cannot go on, so that there is one end for each request that was accepted.
 async fn end_early(line: &Line, qid: Option<u64>, lost: &Lost) {
     line.give_up();
     let reason = match lost {
-        Lost::Gone => return,
+        Lost::Gone | Lost::Left => return,
         Lost::Overtaken => EorReason::WindowChange,
         Lost::Step(_) | Lost::Chunk(_) => EorReason::NonSpecified,
     };

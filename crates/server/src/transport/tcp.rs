@@ -19,8 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::is_allowed;
-use crate::{app::App, http::listener::connections_within_descriptor_limit, listening::accept};
+use crate::{app::App, config::Network, http::listener::connections_within_descriptor_limit, listening::accept};
 
 /// How long a connection may take to name its channel.
 const GREETING: Duration = Duration::from_secs(10);
@@ -151,7 +150,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
             app.metrics().connections_refused.increment(1);
             continue;
         };
-        if !is_allowed(&app.settings().http_allow, address.ip()) {
+        if !Network::allow(&app.settings().http_allow, address.ip()) {
             app.metrics().connections_refused.increment(1);
             continue;
         }

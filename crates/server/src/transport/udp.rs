@@ -20,8 +20,7 @@ use jpip::{
 use tokio::{net::UdpSocket, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::is_allowed;
-use crate::app::App;
+use crate::{app::App, config::Network};
 
 /// Longest datagram that is read; a client has nothing longer to say.
 const LONGEST: usize = 2048;
@@ -236,7 +235,7 @@ pub(crate) async fn serve(socket: Arc<Socket>, app: Arc<App>, drain: Cancellatio
             received = socket.socket.recv_from(&mut bytes) => received,
         };
         match received {
-            Ok((len, from)) if is_allowed(&app.settings().http_allow, from.ip()) => {
+            Ok((len, from)) if Network::allow(&app.settings().http_allow, from.ip()) => {
                 socket.handle(&app, from, bytes.get(..len).unwrap_or_default());
             }
             Ok(_) => {}

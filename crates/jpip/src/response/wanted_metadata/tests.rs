@@ -108,9 +108,19 @@ fn c_5_2_qualifiers_choose_by_what_boxes_are_about() {
     assert_eq!(with("", apart, &[1]), [1, 4, 5]);
     assert_eq!(with("", spot, &[0]), [5]);
     assert_eq!(with("/a", apart, &[0]), [1, 2, 3, 4, 5]);
-    assert_eq!(with("", "", &[0]), [1, 2, 3, 4, 5], "no window and no qualifier: nothing is left out");
+    assert_eq!(with("", "", &[0]), [5], "without a qualifier it is /wsg, without a window too");
+    assert_eq!(with("", "", &[1]), [1, 2, 3, 4, 5], "without a window, every region is met");
     assert_eq!(with("/s", "", &[0]), [0; 0]);
     assert_eq!(with("/s", "&context=jpxl<1>", &[0]), [0; 0], "layers are not codestreams where nlst names codestreams");
+}
+
+#[test]
+fn c_5_2_metadata_alone_are_those_of_all_codestreams() {
+    let of = |query: &str| wanted(&format!("{query}&stream=0"), &[0]).0;
+    assert_eq!(of("metareq=[xml_]!!"), [0, 1, 2, 3, 4, 5], "no codestream is asked for, so none is left out");
+    assert_eq!(of("metareq=[xml_/wsg]!!"), of("metareq=[xml_]!!"), "the usual scope, said or not");
+    assert_eq!(of("metareq=[xml_/sg]!!"), [0, 5]);
+    assert_eq!(of("metareq=[xml_]!!&fsiz=9,9"), [0, 5], "with a window, what is about it");
 }
 
 #[test]

@@ -1,42 +1,24 @@
 //! A JP2 file around a reassembled codestream.
 
-use codestream::boxes::{BoxBudget, BoxReader, read_contents};
 use codestream::{Limits, MainHeader};
-use jpip::BinKey;
-use jpip::client::DataBinStore;
+use jpip::client::{DataBinStore, top_level_box};
 
-/// The codestream in a JP2 (or JPH) file, with the `jp2h` box of metadata-bin 0.
+/// The codestream in a JP2 (or JPH) file, with the `jp2h` box of the target's metadata-bins.
 ///
 /// A raw codestream is presented without boxes; its header box is made from SIZ.
 ///
 /// # Errors
 ///
-/// When the boxes of metadata-bin 0 cannot be read.
+/// When the boxes of the metadata-bins cannot be read.
 pub(super) fn wrap(store: &DataBinStore, header: &MainHeader, codestream: &[u8]) -> anyhow::Result<Vec<u8>> {
     let brand = if header.is_htj2k() { *b"jph " } else { *b"jp2 " };
     let mut out = Vec::with_capacity(codestream.len() + 1024);
     append_box(*b"jP  ", &[0x0D, 0x0A, 0x87, 0x0A], &mut out);
     append_box(*b"ftyp", &[brand, [0; 4], brand].concat(), &mut out);
-    let delivered = match store.bin(&BinKey::metadata(0)) {
-        Some(bin) => header_box(&bin.prefix())?,
-        None => None,
-    };
+    let delivered = top_level_box(store, *b"jp2h", MAX_HEADER_BOX, &Limits::default())?;
     append_box(*b"jp2h", &delivered.unwrap_or_else(|| made_header_box(header)), &mut out);
     append_box(*b"jp2c", codestream, &mut out);
     Ok(out)
-}
-
-/// Contents of the `jp2h` box among the boxes of metadata-bin 0.
-fn header_box(boxes: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
-    let source = boxes.to_vec();
-    let budget = BoxBudget::new(&Limits::default());
-    for found in BoxReader::top_level(&source, &budget) {
-        let found = found?;
-        if found.box_type == *b"jp2h" && !found.is_cut() {
-            return Ok(Some(read_contents(&source, found.contents, MAX_HEADER_BOX)?));
-        }
-    }
-    Ok(None)
 }
 
 /// Contents of a `jp2h` box that says no more than SIZ does [15444-1 I.5.3].
