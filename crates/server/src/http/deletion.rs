@@ -48,7 +48,9 @@ async fn delete_instance(
     if confirmed != uid {
         return Err(Problem::bad_request("confirm is not the SOP Instance UID of the path"));
     }
+    let row = app.catalog().instance(&uid).await.map_err(catalog_problem)?.ok_or_else(unknown)?;
     let gone = app.catalog().delete_instance(&uid).await.map_err(catalog_problem)?;
-    app.serving().forget_object(gone.ok_or_else(unknown)?);
+    gone.ok_or_else(unknown)?;
+    app.serving().forget_instance(&row);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -303,19 +303,23 @@ async fn serve(
         fields.push(("JPIP-cnew", format!("cid={cid},path={},{transport}", app.jpip_path())));
         granted = Some(cid);
     }
+    // It may have been deleted since it was found, and its channels closed before this one was there.
+    let gone = match &granted {
+        Some(_) => app.serving().targets().find(target.name()).await.err(),
+        None => None,
+    };
     // A channel whose response is still on its way is closed after that.
     let by = request.cid.as_deref();
     let close = |list: &CloseList| {
         if line.is_some() { channels.may_close(list, by) } else { channels.close(list, by).map(drop) }
     };
-    if let Some(list) = &request.cclose
-        && let Err(refusal) = close(list)
-    {
+    let closed = request.cclose.as_ref().map_or(Ok(()), |list| close(list).map_err(channel_refusal));
+    if let Err(refusal) = gone.map_or(closed, Err) {
         // Nobody will hear of the new channel, so it must not stay open.
         if let Some(cid) = granted {
             let _closed = channels.close(&CloseList::Channels(vec![cid]), None);
         }
-        return Err(channel_refusal(refusal));
+        return Err(refusal);
     }
     if let Some(line) = line {
         let cid = granted.or_else(|| request.cid.clone()).unwrap_or_default();

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use catalog::ObjectKey;
 use jpip::{
     CacheModel, Limits,
     request::{channel::CloseList, return_type::StreamType},
@@ -282,10 +281,10 @@ impl ChannelTable {
         self.with(|table, _now| table.close(list, by))
     }
 
-    /// Closes the channels whose frames lie in this object; what is on its way on them ends in order.
-    pub(crate) fn close_those_of(&self, object: ObjectKey) -> usize {
-        let is_in = |channel: &Channel| channel.target.members().iter().any(|member| member.object == object);
-        self.with(|table, _now| table.close_where(is_in))
+    /// Closes the channels for targets of these names; what is on its way on them ends in order.
+    pub(crate) fn close_those_for(&self, names: &[String]) -> usize {
+        let is_one = |channel: &Channel| names.iter().any(|name| channel.target.is_called(name));
+        self.with(|table, _now| table.close_where(is_one))
     }
 
     /// Closes channels that nobody uses, for as long as it is polled.
