@@ -138,6 +138,8 @@ run_tests
 run_doctests
 run_conformance conformance run.py
 run_conformance c-store c_store.py
+run_conformance dicomweb dicomweb.py
+run_conformance outgoing outgoing.py
 run_conformance interop interop.py
 run_conformance character-sets character_sets.py
 check "DICOM conformance statement" .venv/bin/python conformance/dicom_statement.py --precinct "${CARGO_TARGET_DIR:-target}/debug/precinct"

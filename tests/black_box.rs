@@ -1,5 +1,5 @@
 //! The built binary seen from outside: sockets, exit statuses, files, signals. Nothing of the crates is called but what
-//! makes test data.
+//! makes test data, and the TLS of a test's own connections.
 
 #[path = "black_box/backup.rs"]
 mod backup;
@@ -19,8 +19,18 @@ mod crash;
 mod databases;
 #[path = "black_box/deletion.rs"]
 mod deletion;
+#[path = "black_box/derived.rs"]
+mod derived;
+#[path = "black_box/dicom_commitment.rs"]
+mod dicom_commitment;
 #[path = "black_box/dicom_in.rs"]
 mod dicom_in;
+#[path = "black_box/dicom_out.rs"]
+mod dicom_out;
+#[path = "black_box/dicom_queries.rs"]
+mod dicom_queries;
+#[path = "black_box/dicom_tls.rs"]
+mod dicom_tls;
 #[path = "black_box/frames.rs"]
 mod frames;
 #[path = "black_box/hostile_files.rs"]
@@ -43,6 +53,8 @@ mod media;
 mod metadata;
 #[path = "black_box/openapi.rs"]
 mod openapi;
+#[path = "black_box/outgoing.rs"]
+mod outgoing;
 #[path = "black_box/peers.rs"]
 mod peers;
 #[path = "black_box/pictures.rs"]
@@ -57,6 +69,8 @@ mod searches;
 mod series;
 #[path = "black_box/sessions.rs"]
 mod sessions;
+#[path = "black_box/stow.rs"]
+mod stow;
 #[path = "black_box/stream.rs"]
 mod stream;
 #[path = "black_box/text_search.rs"]
@@ -67,5 +81,7 @@ mod transcode;
 mod transports;
 #[path = "black_box/upkeep.rs"]
 mod upkeep;
+#[path = "black_box/wado.rs"]
+mod wado;
 #[path = "black_box/whole_images.rs"]
 mod whole_images;

@@ -23,6 +23,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("ht", tiny().size(32, 32).levels(2).ht().rpcl().build()),
         ("bypass_termall", tiny().size(24, 24).style(0x05).without_eoc().build()),
     ];
+    // One byte that says where the body is cut comes first.
+    for (name, body) in [
+        ("two_parts", "\x05--b\r\nContent-Type: a/b\r\n\r\nA\r\n-\r\n--b\r\n\r\nB\r\n--b--\r\n"),
+        ("empty_parts", "\x01x\r\n--b\r\nA: b\r\n\r\n--b\t\r\n\r\n\r\n--b--"),
+    ] {
+        write("multipart", name, body.as_bytes())?;
+    }
     for (name, bytes) in &codestreams {
         write("codestream_index", name, bytes)?;
     }

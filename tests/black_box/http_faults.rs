@@ -347,9 +347,17 @@ fn e19_work_stops_when_the_client_has_gone() {
         connection.send(format!("GET /jpip?cid={cid}&fsiz=1024,1024 HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     }
     // What was not delivered is not in the cache model: the next request of the channel gets all of it.
-    let response = house.jpip(&format!("cid={cid}&fsiz=1024,1024"));
+    // The server may come to the lost request last, which then ends the one after it early, as any newer one does.
+    let mut cache = crate::stream::Cache::default();
+    let end = loop {
+        let response = house.jpip(&format!("cid={cid}&fsiz=1024,1024"));
+        cache.add(&response);
+        if response.end != 3 {
+            break response.end;
+        }
+    };
     let all = house.jpip("target=noise.j2k&fsiz=1024,1024");
-    assert_eq!(response.ids(0).len(), all.ids(0).len());
+    assert_eq!((cache.bins, end), (crate::stream::Cache::of(&all).bins, all.end));
 }
 
 #[test]

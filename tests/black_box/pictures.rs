@@ -56,6 +56,14 @@ pub(crate) fn noise(side: u32) -> Vec<u8> {
     openjpeg::encode(&image, &parameters).unwrap()
 }
 
+/// A picture of 16 × 16 samples of 8 bits, another one for each `seed`.
+pub(crate) fn gray(seed: i32) -> Vec<u8> {
+    let samples = (0..256).map(|at| (at * 7 + seed * 31) % 256).collect();
+    let component = Component { width: 16, height: 16, dx: 1, dy: 1, precision: 8, signed: false, samples };
+    let image = Image { width: 16, height: 16, x0: 0, y0: 0, components: vec![component] };
+    openjpeg::encode(&image, &EncodeParameters { levels: 1, ..EncodeParameters::default() }).unwrap()
+}
+
 /// What patients must not be found by in logs, errors and URLs.
 pub(crate) const CANARY_NAME: &str = "Canary^Yellow^Bird";
 pub(crate) const CANARY_ID: &str = "CANARY-4711";

@@ -114,17 +114,7 @@ impl Scu {
     pub(crate) fn status(&mut self) -> (u16, String) {
         let (kind, contents) = self.receive().expect("a response");
         assert_eq!((kind, contents[5]), (4, 3), "one command set, whole");
-        let element = |number: u16| {
-            let mut rest = &contents[6..];
-            while rest.len() >= 8 {
-                let len = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
-                if rest[2..4] == number.to_le_bytes() {
-                    return Some(rest[8..8 + len].to_vec());
-                }
-                rest = &rest[8 + len..];
-            }
-            None
-        };
+        let element = |number| element_of(&contents[6..], number);
         assert_eq!(element(0x0120), Some(self.message.to_le_bytes().to_vec()), "of this message");
         let status = u16::from_le_bytes(element(0x0900).unwrap().try_into().unwrap());
         (status, String::from_utf8(element(0x0902).unwrap_or_default()).unwrap())
@@ -145,21 +135,32 @@ impl Scu {
 
 /// The contents of an A-ASSOCIATE-RQ.
 pub(crate) fn request(called: &str, calling: &str) -> Vec<u8> {
-    let context = |id: u8, abstract_syntax: &str, transfer_syntax: &str| {
-        let syntaxes = [item(0x30, abstract_syntax.as_bytes()), item(0x40, transfer_syntax.as_bytes())].concat();
-        item(0x20, &[&[id, 0, 0, 0][..], &syntaxes].concat())
-    };
-    let user = [item(0x51, &16_384u32.to_be_bytes()), item(0x52, b"2.25.1")].concat();
+    request_for(called, calling, &[context(1, VERIFICATION, IMPLICIT), context(3, CT, JPEG2000)], &[])
+}
+
+/// The same for these presentation contexts, with these user items.
+pub(crate) fn request_for(called: &str, calling: &str, contexts: &[Vec<u8>], items: &[Vec<u8>]) -> Vec<u8> {
+    let user = [item(0x51, &16_384u32.to_be_bytes()), item(0x52, b"2.25.1"), items.concat()].concat();
     [
         vec![0, 1, 0, 0],
         format!("{called:<16}{calling:<16}").into_bytes(),
         vec![0; 32],
         item(0x10, b"1.2.840.10008.3.1.1.1"),
-        context(1, VERIFICATION, IMPLICIT),
-        context(3, CT, JPEG2000),
+        contexts.concat(),
         item(0x50, &user),
     ]
     .concat()
+}
+
+/// A presentation context that is proposed.
+pub(crate) fn context(id: u8, abstract_syntax: &str, transfer_syntax: &str) -> Vec<u8> {
+    let syntaxes = [item(0x30, abstract_syntax.as_bytes()), item(0x40, transfer_syntax.as_bytes())].concat();
+    item(0x20, &[&[id, 0, 0, 0][..], &syntaxes].concat())
+}
+
+/// An SCP/SCU role selection: the requestor would be the provider, too.
+pub(crate) fn role(class: &str) -> Vec<u8> {
+    item(0x54, &[&(class.len() as u16).to_be_bytes()[..], class.as_bytes(), &[1, 1]].concat())
 }
 
 pub(crate) fn item(kind: u8, contents: &[u8]) -> Vec<u8> {
@@ -172,22 +173,34 @@ pub(crate) fn value(context: u8, flags: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn command(field: u16, class: &str, instance: Option<&str>, message: u16) -> Vec<u8> {
+    let data_set: u16 = if instance.is_some() { 0 } else { 0x0101 };
+    let (field, message, data_set) = (field.to_le_bytes(), message.to_le_bytes(), data_set.to_le_bytes());
+    let mut elements: Vec<(u16, &[u8])> =
+        vec![(0x0002, class.as_bytes()), (0x0100, &field), (0x0110, &message), (0x0700, &[0, 0]), (0x0800, &data_set)];
+    elements.extend(instance.map(|uid| (0x1000, uid.as_bytes())));
+    command_set(&elements)
+}
+
+/// A command set of these elements.
+pub(crate) fn command_set(elements: &[(u16, &[u8])]) -> Vec<u8> {
     let element = |number: u16, value: &[u8]| {
         let mut value = value.to_vec();
         value.resize(value.len().next_multiple_of(2), 0);
         [&[0, 0][..], &number.to_le_bytes(), &(value.len() as u32).to_le_bytes(), &value].concat()
     };
-    let data_set: u16 = if instance.is_some() { 0 } else { 0x0101 };
-    let mut set = [
-        element(0x0002, class.as_bytes()),
-        element(0x0100, &field.to_le_bytes()),
-        element(0x0110, &message.to_le_bytes()),
-        element(0x0700, &0u16.to_le_bytes()),
-        element(0x0800, &data_set.to_le_bytes()),
-    ]
-    .concat();
-    if let Some(uid) = instance {
-        set.extend(element(0x1000, uid.as_bytes()));
-    }
+    let set: Vec<u8> = elements.iter().flat_map(|(number, value)| element(*number, value)).collect();
     [element(0x0000, &(set.len() as u32).to_le_bytes()), set].concat()
+}
+
+/// The value of an element of a command set.
+pub(crate) fn element_of(set: &[u8], number: u16) -> Option<Vec<u8>> {
+    let mut rest = set;
+    while rest.len() >= 8 {
+        let len = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        if rest[2..4] == number.to_le_bytes() {
+            return Some(rest[8..8 + len].to_vec());
+        }
+        rest = &rest[8 + len..];
+    }
+    None
 }

@@ -9,7 +9,7 @@ use crate::levels::{self, Levels};
 use crate::model::{
     FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewInstance, NewObject, Reason, Servable, State, TargetKind,
 };
-use crate::{delete, query, rows};
+use crate::{delete, derived, query, rows};
 
 /// Makes one change in the way that takes fewest steps if all that it adds is new, and fails with
 /// [`ApplyAgain`](crate::failure::Remedy::ApplyAgain) if not; what it did before it failed is the caller's to roll back.
@@ -36,6 +36,15 @@ pub(crate) async fn apply(connection: &mut Connection<'_>, change: &Change) -> R
         Change::SetIndexed { key, facts } => {
             set_indexed(connection, *key, facts).await?;
             Ok(Answer::Changed(1))
+        }
+        Change::SetDerived { key, derived, size, facts } => {
+            derived::set(connection, *key, (*derived, *size), facts).await?;
+            Ok(Answer::Changed(1))
+        }
+        Change::QueueDerivations => derived::queue_all(connection).await.map(Answer::Changed),
+        Change::RetryJob { id } => {
+            connection.execute(query::AWAIT_RETRY, &[(*id).into()]).await?;
+            run(connection, query::RETRY_JOB, (*id).into()).await
         }
         Change::SetUnservable { key, reason } => set_unservable(connection, *key, reason).await.map(Answer::Changed),
         Change::QueueIndex { key } => queue_index(connection, *key).await.map(Answer::Changed),
@@ -162,10 +171,10 @@ async fn commit_file(
 
 /// Adds the object with what is known about serving it; one that is there keeps what is known of it, except that an
 /// index that comes along makes it servable.
-async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> Result<(), Failure> {
+pub(crate) async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> Result<(), Failure> {
     let (state, reason) = match &object.servable {
         // The facts are set below, in the same transaction.
-        Servable::ToIndex | Servable::Indexed(_) => (State::Stored, None),
+        Servable::ToIndex | Servable::ToDerive | Servable::Indexed(_) => (State::Stored, None),
         Servable::Not(reason) => (State::Unservable, Some(reason.to_string())),
     };
     let key = object.key.to_string();
@@ -177,19 +186,22 @@ async fn insert_object(connection: &mut Connection<'_>, object: &NewObject) -> R
         // A new object has no job that would have to go.
         Servable::Indexed(facts) if inserted > 0 => write_index(connection, &key, facts).await,
         Servable::Indexed(facts) => set_indexed(connection, object.key, facts).await,
-        Servable::ToIndex if inserted > 0 => insert_job(connection, &key).await,
-        Servable::ToIndex | Servable::Not(_) => Ok(()),
+        Servable::ToIndex if inserted > 0 => insert_job(connection, JobKind::Index, &key).await,
+        Servable::ToDerive if inserted > 0 => insert_job(connection, JobKind::Derive, &key).await,
+        Servable::ToIndex | Servable::ToDerive | Servable::Not(_) => Ok(()),
     }
 }
 
 /// An object that came again has just been stored again: if its bytes could not be read before, they can be now.
 async fn try_again(connection: &mut Connection<'_>, object: &NewObject) -> Result<(), Failure> {
-    if object.servable != Servable::ToIndex {
-        return Ok(());
-    }
+    let kind = match object.servable {
+        Servable::ToIndex => JobKind::Index,
+        Servable::ToDerive => JobKind::Derive,
+        Servable::Indexed(_) | Servable::Not(_) => return Ok(()),
+    };
     let key = object.key.to_string();
     if connection.execute(query::FORGIVE_FAILURE, &[(&key).into()]).await? > 0 {
-        insert_job(connection, &key).await?;
+        insert_job(connection, kind, &key).await?;
     }
     Ok(())
 }
@@ -206,13 +218,17 @@ async fn insert_target(
     Ok(rows::serial(&connection.one(query::INSERT_TARGET, &values).await?)?)
 }
 
-async fn set_indexed(connection: &mut Connection<'_>, key: ObjectKey, facts: &IndexFacts) -> Result<(), Failure> {
+pub(crate) async fn set_indexed(
+    connection: &mut Connection<'_>,
+    key: ObjectKey,
+    facts: &IndexFacts,
+) -> Result<(), Failure> {
     let key = key.to_string();
     if connection.optional(query::OBJECT_STATE, &[(&key).into()]).await?.is_none() {
         return Err(CatalogError::NoSuchObject.into());
     }
     write_index(connection, &key, facts).await?;
-    delete_job(connection, &key).await
+    delete_job(connection, JobKind::Index, &key).await
 }
 
 /// Adds the row of the index and makes its object servable.
@@ -237,17 +253,25 @@ async fn write_index(connection: &mut Connection<'_>, key: &str, facts: &IndexFa
 async fn set_unservable(connection: &mut Connection<'_>, key: ObjectKey, reason: &Reason) -> Result<u64, Failure> {
     let (key, reason) = (key.to_string(), reason.to_string());
     let changed = connection.execute(query::SET_UNSERVABLE, &[(&key).into(), (&reason).into()]).await?;
-    delete_job(connection, &key).await?;
+    if changed > 0 {
+        connection.execute(query::FAIL_JOBS_OF, &[(&key).into(), (&reason).into()]).await?;
+    } else {
+        connection.execute(query::DELETE_JOBS_OF, &[(&key).into()]).await?;
+    }
     Ok(changed)
 }
 
 /// The row of the index that is missing goes with it, for no row is without its bytes; those of other versions stay.
 async fn queue_index(connection: &mut Connection<'_>, key: ObjectKey) -> Result<u64, Failure> {
     let key = key.to_string();
+    let origins = derived::queue_origins(connection, &key).await?;
+    if origins > 0 {
+        return Ok(origins);
+    }
     connection.execute(query::DELETE_SERVED_INDEX, &[(&key).into()]).await?;
     let queued = connection.execute(query::SET_STORED, &[(&key).into()]).await?;
     if queued > 0 {
-        insert_job(connection, &key).await?;
+        insert_job(connection, JobKind::Index, &key).await?;
     }
     Ok(queued)
 }
@@ -259,12 +283,12 @@ async fn claim_jobs(connection: &mut Connection<'_>, kind: JobKind, values: &[Va
     Ok(jobs)
 }
 
-async fn insert_job(connection: &mut Connection<'_>, key: &str) -> Result<(), Failure> {
-    connection.execute(query::INSERT_JOB, &[JobKind::Index.as_str().into(), key.into()]).await.map(drop)
+pub(crate) async fn insert_job(connection: &mut Connection<'_>, kind: JobKind, key: &str) -> Result<(), Failure> {
+    connection.execute(query::INSERT_JOB, &[kind.as_str().into(), key.into()]).await.map(drop)
 }
 
-async fn delete_job(connection: &mut Connection<'_>, key: &str) -> Result<(), Failure> {
-    connection.execute(query::DELETE_JOB_OF, &[JobKind::Index.as_str().into(), key.into()]).await.map(drop)
+pub(crate) async fn delete_job(connection: &mut Connection<'_>, kind: JobKind, key: &str) -> Result<(), Failure> {
+    connection.execute(query::DELETE_JOB_OF, &[kind.as_str().into(), key.into()]).await.map(drop)
 }
 
 async fn points_to(

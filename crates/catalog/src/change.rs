@@ -7,18 +7,64 @@ use crate::model::{FileOutcome, IndexFacts, InstanceOutcome, Job, JobKind, NewIn
 /// What is to be changed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    CommitInstance { object: NewObject, instance: Box<NewInstance>, levels: Box<Levels>, now: i64 },
-    DeleteInstance { sop_instance_uid: String },
-    CommitFile { object: NewObject, name: String, now: i64 },
-    SetIndexed { key: ObjectKey, facts: IndexFacts },
-    SetUnservable { key: ObjectKey, reason: Reason },
-    QueueIndex { key: ObjectKey },
-    ClaimJobs { kind: JobKind, node: String, limit: u32, now: i64 },
-    ReleaseJob { id: i64 },
-    ReleaseClaimed { node: String },
-    RequeueClaimed { node: String },
-    RequeueStale { claimed_before: i64 },
-    GiveUpJobs { attempts: u32, reason: Reason },
+    CommitInstance {
+        object: NewObject,
+        instance: Box<NewInstance>,
+        levels: Box<Levels>,
+        now: i64,
+    },
+    DeleteInstance {
+        sop_instance_uid: String,
+    },
+    CommitFile {
+        object: NewObject,
+        name: String,
+        now: i64,
+    },
+    SetIndexed {
+        key: ObjectKey,
+        facts: IndexFacts,
+    },
+    /// The first object is served from the other from now on, which is durable and was made of it.
+    SetDerived {
+        key: ObjectKey,
+        derived: ObjectKey,
+        size: u64,
+        facts: IndexFacts,
+    },
+    SetUnservable {
+        key: ObjectKey,
+        reason: Reason,
+    },
+    QueueIndex {
+        key: ObjectKey,
+    },
+    QueueDerivations,
+    RetryJob {
+        id: i64,
+    },
+    ClaimJobs {
+        kind: JobKind,
+        node: String,
+        limit: u32,
+        now: i64,
+    },
+    ReleaseJob {
+        id: i64,
+    },
+    ReleaseClaimed {
+        node: String,
+    },
+    RequeueClaimed {
+        node: String,
+    },
+    RequeueStale {
+        claimed_before: i64,
+    },
+    GiveUpJobs {
+        attempts: u32,
+        reason: Reason,
+    },
 }
 
 /// What came of it.

@@ -4,7 +4,7 @@
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::key::ObjectKey;
-use crate::{query, rows};
+use crate::{derived, query, rows};
 
 /// Deletes an instance; `None` if there is none of this UID, else the key of the object that it was.
 pub(crate) async fn instance(connection: &mut Connection<'_>, uid: &str) -> Result<Option<ObjectKey>, Failure> {
@@ -21,8 +21,12 @@ pub(crate) async fn instance(connection: &mut Connection<'_>, uid: &str) -> Resu
     }
     let object = key.to_string();
     if connection.optional(query::NAMES_OF_OBJECT, &[(&object).into()]).await?.is_none() {
+        let derived = connection.optional(query::DERIVED_OF, &[(&object).into()]).await?;
         for text in [query::DELETE_JOBS_OF, query::DELETE_INDEXES_OF, query::DELETE_OBJECT] {
             connection.execute(text, &[(&object).into()]).await?;
+        }
+        if let Some(row) = derived {
+            derived::delete_unused(connection, &rows::object_key(&row, "derived_key")?.to_string()).await?;
         }
     }
     Ok(Some(key))

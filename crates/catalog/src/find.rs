@@ -3,10 +3,10 @@
 //! SQL narrows down by what has a column, and one matcher decides on the attributes of each row that is left; what SQL
 //! can tell exactly is not looked at again. A query that would have to look at too many rows stops and says so.
 
+mod kept;
 mod matching;
 mod narrowing;
 
-use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
 use crate::connection::Row;
@@ -15,6 +15,7 @@ use crate::error::CatalogError;
 use crate::model::{InstanceRow, Page};
 use crate::readers::Readers;
 use crate::rows;
+pub use kept::KeptAttributes;
 use narrowing::Narrowed;
 
 /// The level of the information model that the answers are on [PS3.4 C.6].
@@ -86,7 +87,7 @@ pub enum Want {
 }
 
 /// The answers to a query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answers {
     /// In order of arrival.
     pub found: Vec<Found>,
@@ -97,11 +98,10 @@ pub struct Answers {
 }
 
 /// One answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Attributes of this level and of those above, `{"00080060":{"vr":"CS","Value":["CT"]},…}`: DICOM JSON with every
-    /// value as text.
-    pub attributes: Map<String, Value>,
+    /// Attributes of this level and of those above.
+    pub attributes: KeptAttributes,
     /// Counts of the study, on levels [`Level::Patient`] and [`Level::Study`].
     pub study: Option<FoundStudy>,
     /// Counts of the series, on level [`Level::Series`].
@@ -165,7 +165,7 @@ impl Readers {
             let page = self.all(AssertSqlSafe(text), &values).await?;
             for row in &page {
                 let attributes = attributes(row)?;
-                if !narrowed.rest().all(|key| matching::matches(&attributes, key)) {
+                if !narrowed.is_exact() && !looked_for(&narrowed, &attributes) {
                     after = rows::serial(row)?;
                     continue;
                 }
@@ -191,19 +191,20 @@ impl Readers {
     }
 }
 
-/// The attributes of a row and of the levels above it.
-fn attributes(row: &Row) -> Result<Map<String, Value>, CatalogError> {
-    let read = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
-    let mut attributes = read(row.text("attributes")?);
-    if let Some(above) = row.optional_text("attributes_above")? {
-        for (tag, value) in read(above) {
-            attributes.entry(tag).or_insert(value);
-        }
-    }
-    Ok(attributes)
+/// Whether a row has what SQL could not tell of it.
+fn looked_for(narrowed: &Narrowed<'_>, attributes: &KeptAttributes) -> bool {
+    let tags: Vec<_> = narrowed.rest().filter_map(|key| key.path.first()).map(|tag| format!("{tag:08X}")).collect();
+    let attributes = attributes.of(|tag| tags.iter().any(|wanted| wanted == tag));
+    narrowed.rest().all(|key| matching::matches(&attributes, key))
 }
 
-fn found(row: &Row, level: Level, attributes: Map<String, Value>) -> Result<Found, CatalogError> {
+/// The attributes of a row and of the levels above it.
+fn attributes(row: &Row) -> Result<KeptAttributes, CatalogError> {
+    let above = row.optional_text("attributes_above")?.map(str::to_owned);
+    Ok(KeptAttributes::new(row.text("attributes")?.to_owned(), above))
+}
+
+fn found(row: &Row, level: Level, attributes: KeptAttributes) -> Result<Found, CatalogError> {
     let mut found = Found { attributes, study: None, series: None, instance: None };
     match level {
         Level::Patient | Level::Study => {

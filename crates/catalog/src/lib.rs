@@ -13,6 +13,7 @@ mod change;
 mod connection;
 mod cursor;
 mod delete;
+mod derived;
 mod error;
 mod failure;
 mod find;
@@ -32,12 +33,14 @@ mod sqlite;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
-pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, Level, Match, Query, Search, Want};
+pub use find::{
+    Answers, Found, FoundInstance, FoundSeries, FoundStudy, KeptAttributes, Level, Match, Query, Search, Want,
+};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
-    Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, NewInstance,
-    NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, SeriesRow, Servable, ServedIndex, State, TargetKind,
-    TargetRow,
+    Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, JobRow,
+    JobState, NewInstance, NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, SeriesRow, Servable,
+    ServedIndex, State, TargetKind, TargetRow,
 };
 
 use change::{Answer, Change};
@@ -151,7 +154,42 @@ impl Catalog {
         self.make(Change::SetIndexed { key, facts }).await.map(drop)
     }
 
-    /// Says that an object cannot be served and ends its index job; one that is served already stays so.
+    /// Serves an object from now on from `derived`, an object of `size` bytes that was made of it and that is durable with
+    /// its index, and ends its job.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::NoSuchObject`] if it is not catalogued. Nothing was changed if it fails.
+    pub async fn set_derived(
+        &self,
+        key: ObjectKey,
+        derived: ObjectKey,
+        size: u64,
+        facts: IndexFacts,
+    ) -> Result<(), CatalogError> {
+        self.make(Change::SetDerived { key, derived, size, facts }).await.map(drop)
+    }
+
+    /// Queues all that is unservable for not being JPEG 2000 to have something made of it that can be served; returns
+    /// how much that is.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn queue_derivations(&self) -> Result<u64, CatalogError> {
+        self.changed(Change::QueueDerivations).await
+    }
+
+    /// Puts a job that failed back into the queue; `false` if there is no such job.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed if it fails.
+    pub async fn retry_job(&self, id: i64) -> Result<bool, CatalogError> {
+        Ok(self.changed(Change::RetryJob { id }).await? > 0)
+    }
+
+    /// Says that an object cannot be served, and that its job failed for that reason; one that is served already stays so.
     ///
     /// # Errors
     ///
@@ -376,6 +414,38 @@ impl Catalog {
     /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
     pub async fn search(&self, search: Search, limit: u32, cursor: Option<&str>) -> Result<Page<Found>, CatalogError> {
         self.readers.search(search, limit, cursor).await
+    }
+
+    /// Jobs in the order in which they were queued, `limit` at most, after the cursor of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
+    pub async fn list_jobs(
+        &self,
+        state: Option<JobState>,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<JobRow>, CatalogError> {
+        self.readers.list_jobs(state, limit, cursor).await
+    }
+
+    /// What an object is served from in its place, if it is.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn derived_of(&self, key: ObjectKey) -> Result<Option<ObjectKey>, CatalogError> {
+        self.readers.derived_of(key).await
+    }
+
+    /// Whether such a job of an object is queued or running.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn has_job(&self, kind: JobKind, key: ObjectKey) -> Result<bool, CatalogError> {
+        self.readers.has_job(kind, key).await
     }
 
     /// How much there is.

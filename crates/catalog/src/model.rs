@@ -22,6 +22,8 @@ pub struct NewObject {
 pub enum Servable {
     /// It may be: an index job is queued with the row.
     ToIndex,
+    /// It may be by another object that is to be made of it: a job for that is queued with the row.
+    ToDerive,
     /// It is: the index is durable already.
     Indexed(IndexFacts),
     /// It is not, and no work will change that.
@@ -243,7 +245,9 @@ pub struct ObjectRow {
     pub size: u64,
     /// Whether it can be asked for.
     pub state: State,
-    /// The index that is served; an object that is [`State::Indexed`] without one is one that the catalog has lost the
+    /// Whether others are served from it, of which it was made.
+    pub is_derived: bool,
+    /// The index that is served, its own or that of what was made of it; an object that is [`State::Indexed`] without one is one that the catalog has lost the
     /// index of.
     pub index: Option<ServedIndex>,
 }
@@ -312,6 +316,40 @@ pub struct Job {
 pub enum JobKind {
     /// Index the codestreams of an object.
     Index,
+    /// Make the object that another is served from, because its own pixel data is not JPEG 2000.
+    Derive,
+}
+
+/// A job as the listing of jobs sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRow {
+    /// Number of the job.
+    pub id: i64,
+    /// What is to be done.
+    pub kind: JobKind,
+    /// The object that it is to be done with.
+    pub object_key: ObjectKey,
+    /// Length of that object in bytes.
+    pub object_size: u64,
+    /// The name under which that object came first; none if it has been deleted.
+    pub target: Option<String>,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// How far it is.
+    pub state: JobState,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// How far a job is; one that is done is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for its turn.
+    Queued,
+    /// A node works on it.
+    Running,
+    /// It came to nothing, and is not tried again by itself.
+    Failed,
 }
 
 /// How much there is, for gauges.
@@ -323,6 +361,8 @@ pub struct Counts {
     pub files: u64,
     /// Jobs, queued or running.
     pub jobs: u64,
+    /// Jobs that failed.
+    pub failed_jobs: u64,
 }
 
 impl Reason {
@@ -386,10 +426,29 @@ impl TargetKind {
     }
 }
 
+impl JobState {
+    /// The word in the listing.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl JobKind {
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// The word in the listing and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Index => "index",
+            Self::Derive => "derive",
         }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Index, Self::Derive].into_iter().find(|kind| kind.as_str() == text)
     }
 }

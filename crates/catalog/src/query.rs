@@ -138,9 +138,10 @@ pub(crate) const POINTS_TO: &str = "SELECT kind, object_key FROM targets WHERE t
 /// Makes a name point to another object.
 pub(crate) const POINT_TO: &str = "UPDATE targets SET object_key = $2, arrived_at = $3 WHERE target = $1";
 
-/// Queues a job unless it is queued or running.
+/// Queues a job unless it is queued or running; one that failed is tried again.
 pub(crate) const INSERT_JOB: &str = "
-    INSERT INTO jobs (kind, object_key) VALUES ($1, $2) ON CONFLICT (kind, object_key) DO NOTHING";
+    INSERT INTO jobs (kind, object_key) VALUES ($1, $2)
+    ON CONFLICT (kind, object_key) DO UPDATE SET failure = NULL, attempts = 0 WHERE jobs.failure IS NOT NULL";
 
 /// The state of an object.
 pub(crate) const OBJECT_STATE: &str = "SELECT state FROM objects WHERE key = $1";
@@ -180,6 +181,13 @@ pub(crate) const SET_STORED: &str = "
     UPDATE objects SET state = 'stored', reason = NULL, tid = NULL, index_version = NULL
     WHERE key = $1 AND state <> 'unservable'";
 
+/// Ends the jobs of an object with a failure that stays to be looked at.
+pub(crate) const FAIL_JOBS_OF: &str = "
+    UPDATE jobs SET failure = $2, claimed_by = NULL, claimed_at = NULL WHERE object_key = $1";
+
+/// The job of an object that is queued or running.
+pub(crate) const JOB_OF: &str = "SELECT id FROM jobs WHERE kind = $1 AND object_key = $2 AND failure IS NULL";
+
 /// Ends the job of an object.
 pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND object_key = $2";
 
@@ -189,11 +197,11 @@ pub(crate) const DELETE_JOB_OF: &str = "DELETE FROM jobs WHERE kind = $1 AND obj
 pub(crate) const CLAIM_JOBS: PerDatabase = PerDatabase {
     sqlite: "
     UPDATE jobs SET claimed_by = $2, claimed_at = $3, attempts = attempts + 1
-    WHERE id IN (SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4)
+    WHERE id IN (SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL AND failure IS NULL ORDER BY id LIMIT $4)
     RETURNING id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size",
     postgres: "
     WITH due AS MATERIALIZED (
-        SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
+        SELECT id FROM jobs WHERE kind = $1 AND claimed_by IS NULL AND failure IS NULL ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)
     UPDATE jobs SET claimed_by = $2, claimed_at = $3, attempts = attempts + 1
     FROM due WHERE jobs.id = due.id
     RETURNING jobs.id, object_key, attempts, (SELECT size FROM objects WHERE key = object_key) AS size",
@@ -216,15 +224,49 @@ pub(crate) const REQUEUE_STALE: &str =
     "UPDATE jobs SET claimed_by = NULL, claimed_at = NULL WHERE claimed_by IS NOT NULL AND claimed_at <= $1";
 
 /// Queued jobs that were begun too often.
-pub(crate) const WORN_JOBS: &str =
-    "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
+pub(crate) const WORN_JOBS: &str = "SELECT object_key FROM jobs WHERE claimed_by IS NULL AND failure IS NULL AND attempts >= $1 ORDER BY id LIMIT 1000";
+
+/// Makes an object servable by another that is made of it.
+pub(crate) const SET_DERIVED: &str = "
+    UPDATE objects SET state = 'indexed', reason = $2, tid = $3, index_version = $4, derived_key = $5 WHERE key = $1";
+
+/// What an object is served from in its place.
+pub(crate) const DERIVED_OF: &str = "SELECT derived_key FROM objects WHERE key = $1 AND derived_key IS NOT NULL";
+
+/// What an object is made of.
+pub(crate) const ORIGINS_OF: &str = "SELECT key FROM objects WHERE derived_key = $1";
+
+/// Makes an object wait for another to be made of it.
+pub(crate) const SET_UNDERIVED: &str = "
+    UPDATE objects SET state = 'stored', reason = NULL, tid = NULL, index_version = NULL, derived_key = NULL
+    WHERE key = $1";
+
+/// Queues what became unservable while nothing was made of objects that are not JPEG 2000.
+pub(crate) const QUEUE_DERIVATIONS: &str = "
+    INSERT INTO jobs (kind, object_key)
+    SELECT 'derive', key FROM objects WHERE state = 'unservable' AND reason LIKE 'not-jpeg2000:%'
+    ON CONFLICT (kind, object_key) DO UPDATE SET failure = NULL, attempts = 0";
+pub(crate) const AWAIT_DERIVATIONS: &str = "
+    UPDATE objects SET state = 'stored', reason = NULL WHERE state = 'unservable' AND reason LIKE 'not-jpeg2000:%'";
+
+/// Puts a job that failed back into the queue, and its object with it.
+pub(crate) const AWAIT_RETRY: &str = "
+    UPDATE objects SET state = 'stored', reason = NULL WHERE state = 'unservable'
+    AND key = (SELECT object_key FROM jobs WHERE id = $1 AND failure IS NOT NULL)";
+pub(crate) const RETRY_JOB: &str = "UPDATE jobs SET failure = NULL, attempts = 0 WHERE id = $1 AND failure IS NOT NULL";
+
+/// Jobs with the first name of their object; the caller adds where to go on.
+pub(crate) const JOBS: &str = "
+    SELECT j.id AS serial, j.kind, j.object_key, j.attempts, j.claimed_by, j.failure, o.size,
+        (SELECT t.target FROM targets t WHERE t.object_key = j.object_key ORDER BY t.serial LIMIT 1) AS target
+    FROM jobs j JOIN objects o ON o.key = j.object_key";
 
 const TARGET_COLUMNS: &str = "t.serial, t.target, t.kind, o.key, o.size, o.media_type, o.state, o.reason, o.tid,
-        x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation";
+        COALESCE(o.derived_key, o.key) AS served_key, x.version, x.size AS index_size, x.codestreams, x.width, x.height, x.presentation";
 
 const TARGET_TABLES: &str = "targets t
     JOIN objects o ON o.key = t.object_key
-    LEFT JOIN indexes x ON x.object_key = o.key AND x.version = o.index_version";
+    LEFT JOIN indexes x ON x.object_key = COALESCE(o.derived_key, o.key) AND x.version = o.index_version";
 
 /// Targets with everything that serving them needs; the caller adds the condition.
 pub(crate) fn targets(rest: &str) -> String {
@@ -287,16 +329,18 @@ pub(crate) const OF_PATIENT: &str = " AND i.patient_id = $ AND substr(i.patient_
 
 /// Stored objects in the order of their keys, with the index that is served of them.
 pub(crate) const OBJECTS: &str = "
-    SELECT o.key, o.size, o.state, x.version AS index_version, x.size AS index_size
+    SELECT o.key, o.size, o.state, COALESCE(o.derived_key, o.key) AS served_key, x.version AS index_version,
+        x.size AS index_size, (SELECT COUNT(*) FROM objects p WHERE p.derived_key = o.key) AS origins
     FROM objects o
-    LEFT JOIN indexes x ON x.object_key = o.key AND x.version = o.index_version
+    LEFT JOIN indexes x ON x.object_key = COALESCE(o.derived_key, o.key) AND x.version = o.index_version
     WHERE o.key > $1 ORDER BY o.key LIMIT $2";
 
 /// How much there is.
 pub(crate) const COUNTS: &str = "
     SELECT (SELECT COUNT(*) FROM targets WHERE kind = 'instance') AS instances,
         (SELECT COUNT(*) FROM targets WHERE kind = 'file') AS files,
-        (SELECT COUNT(*) FROM jobs) AS jobs";
+        (SELECT COUNT(*) FROM jobs WHERE failure IS NULL) AS jobs,
+        (SELECT COUNT(*) FROM jobs WHERE failure IS NOT NULL) AS failed_jobs";
 
 /// Whether the database answers.
 pub(crate) const PING: &str = "SELECT 1";

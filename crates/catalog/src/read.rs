@@ -2,12 +2,13 @@
 
 use sqlx::AssertSqlSafe;
 
-use crate::connection::Row;
+use crate::connection::{Row, Value};
 use crate::cursor;
 use crate::error::CatalogError;
 use crate::key::{IndexKey, ObjectKey};
 use crate::model::{
-    Counts, InstanceFilter, InstanceRow, ObjectRow, OnlyTarget, Page, SeriesRow, State, TargetKind, TargetRow,
+    Counts, InstanceFilter, InstanceRow, JobKind, JobRow, JobState, ObjectRow, OnlyTarget, Page, SeriesRow, State,
+    TargetKind, TargetRow,
 };
 use crate::query::{self, Question};
 use crate::readers::Readers;
@@ -116,12 +117,44 @@ impl Readers {
         found.iter().map(rows::object).collect()
     }
 
+    pub(crate) async fn list_jobs(
+        &self,
+        state: Option<JobState>,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Page<JobRow>, CatalogError> {
+        let after = after.map_or(Ok(0), cursor::decode)?;
+        let of_state = match state {
+            None => "",
+            Some(JobState::Queued) => " AND j.failure IS NULL AND j.claimed_by IS NULL",
+            Some(JobState::Running) => " AND j.failure IS NULL AND j.claimed_by IS NOT NULL",
+            Some(JobState::Failed) => " AND j.failure IS NOT NULL",
+        };
+        let mut question = Question::new(query::JOBS).with(" WHERE j.id > $", after);
+        question.text.push_str(of_state);
+        let question = question.with(" ORDER BY j.id LIMIT $", i64::from(limit) + 1);
+        let found = self.all(AssertSqlSafe(question.text), &question.values).await?;
+        page(&found, limit, rows::job_row)
+    }
+
+    pub(crate) async fn derived_of(&self, key: ObjectKey) -> Result<Option<ObjectKey>, CatalogError> {
+        let row = self.optional(query::DERIVED_OF, &[(&key.to_string()).into()]).await?;
+        row.as_ref().map(|row| rows::object_key(row, "derived_key")).transpose()
+    }
+
+    pub(crate) async fn has_job(&self, kind: JobKind, key: ObjectKey) -> Result<bool, CatalogError> {
+        let key = key.to_string();
+        let values: [Value<'_>; 2] = [kind.as_str().into(), (&key).into()];
+        Ok(self.optional(query::JOB_OF, &values).await?.is_some())
+    }
+
     pub(crate) async fn counts(&self) -> Result<Counts, CatalogError> {
         let row = self.one(query::COUNTS, &[]).await?;
         Ok(Counts {
             instances: rows::number(&row, "instances")?,
             files: rows::number(&row, "files")?,
             jobs: rows::number(&row, "jobs")?,
+            failed_jobs: rows::number(&row, "failed_jobs")?,
         })
     }
 

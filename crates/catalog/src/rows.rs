@@ -3,7 +3,9 @@
 use crate::connection::Row;
 use crate::error::CatalogError;
 use crate::key::{IndexKey, ObjectKey};
-use crate::model::{IndexRow, InstanceRow, Job, JobKind, ObjectRow, ServedIndex, State, TargetKind, TargetRow};
+use crate::model::{
+    IndexRow, InstanceRow, Job, JobKind, JobRow, JobState, ObjectRow, ServedIndex, State, TargetKind, TargetRow,
+};
 
 pub(crate) fn serial(row: &Row) -> Result<i64, CatalogError> {
     row.integer("serial")
@@ -15,7 +17,7 @@ pub(crate) fn target(row: &Row) -> Result<TargetRow, CatalogError> {
     let object_key = object_key(row, "key")?;
     let state = state(row)?;
     let index = match state {
-        State::Indexed => Some(index(row, object_key)?),
+        State::Indexed => Some(index(row)?),
         State::Stored | State::Unservable => None,
     };
     Ok(TargetRow {
@@ -54,10 +56,19 @@ pub(crate) fn instance(row: &Row) -> Result<InstanceRow, CatalogError> {
 pub(crate) fn object(row: &Row) -> Result<ObjectRow, CatalogError> {
     let key = object_key(row, "key")?;
     let index = match (optional(row, "index_version")?, optional(row, "index_size")?) {
-        (Some(version), Some(size)) => Some(ServedIndex { key: IndexKey { object: key, version }, size }),
+        (Some(version), Some(size)) => {
+            let object = object_key(row, "served_key")?;
+            Some(ServedIndex { key: IndexKey { object, version }, size })
+        }
         _ => None,
     };
-    Ok(ObjectRow { key, size: number(row, "size")?, state: state(row)?, index })
+    Ok(ObjectRow {
+        key,
+        size: number(row, "size")?,
+        state: state(row)?,
+        index,
+        is_derived: row.integer("origins")? > 0,
+    })
 }
 
 pub(crate) fn job(row: &Row, kind: JobKind) -> Result<Job, CatalogError> {
@@ -67,6 +78,25 @@ pub(crate) fn job(row: &Row, kind: JobKind) -> Result<Job, CatalogError> {
         object_key: object_key(row, "object_key")?,
         object_size: number(row, "size")?,
         attempts: number(row, "attempts")?,
+    })
+}
+
+pub(crate) fn job_row(row: &Row) -> Result<JobRow, CatalogError> {
+    let failure = row.optional_text("failure")?.map(str::to_owned);
+    let state = match (&failure, row.optional_text("claimed_by")?) {
+        (Some(_), _) => JobState::Failed,
+        (None, Some(_)) => JobState::Running,
+        (None, None) => JobState::Queued,
+    };
+    Ok(JobRow {
+        id: serial(row)?,
+        kind: JobKind::parse(row.text("kind")?).ok_or_else(|| strange("kind"))?,
+        object_key: object_key(row, "object_key")?,
+        object_size: number(row, "size")?,
+        target: row.optional_text("target")?.map(str::to_owned),
+        attempts: number(row, "attempts")?,
+        state,
+        reason: failure,
     })
 }
 
@@ -82,7 +112,8 @@ pub(crate) fn strange(column: &'static str) -> CatalogError {
     CatalogError::Database { detail: format!("column {column} holds a value that was never written there") }
 }
 
-fn index(row: &Row, object: ObjectKey) -> Result<IndexRow, CatalogError> {
+fn index(row: &Row) -> Result<IndexRow, CatalogError> {
+    let object = object_key(row, "served_key")?;
     Ok(IndexRow {
         key: IndexKey { object, version: number(row, "version")? },
         size: number(row, "index_size")?,

@@ -9,6 +9,7 @@ use crate::element::Encoding;
 use crate::error::ObjectError;
 use crate::text::CharacterSet;
 use crate::uid::parse_uid;
+use crate::value::{Number, PADDING, decode_text, text_values};
 
 /// Attributes of the outermost level of one object.
 ///
@@ -130,6 +131,12 @@ impl Attributes {
     }
 }
 
+/// All short public attributes, by ascending tag; those without a value have none in the list.
+pub(crate) fn list_attributes(data_set: &DataSet) -> Vec<Attribute> {
+    let character_set = character_set(&data_set.values).unwrap_or_else(|| CharacterSet::from_value(b""));
+    list(&data_set.values, &character_set, data_set.encoding)
+}
+
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 impl DataSet {
@@ -166,7 +173,7 @@ impl Values<'_> {
 
     fn text(&self, tag: Tag) -> Option<String> {
         let value = self.data_set.find(tag).next()?;
-        let text = self.decode_text(value.vr, value.bytes.as_deref()?);
+        let text = decode_text(value.vr, value.bytes.as_deref()?, &self.character_set);
         let text = text.trim_matches(PADDING);
         (!text.is_empty()).then(|| text.to_owned())
     }
@@ -182,12 +189,7 @@ impl Values<'_> {
             let kind = if bytes.len() == 4 { Number::Unsigned(4) } else { Number::Unsigned(2) };
             return kind.decode(bytes, self.data_set.encoding).next()?.parse().ok();
         }
-        let text = self.decode_text(value.vr, bytes);
-        text.split('\\').next()?.trim_matches(PADDING).parse().ok()
-    }
-
-    fn decode_text(&self, vr: VR, bytes: &[u8]) -> String {
-        decode_text(&self.character_set, vr, bytes)
+        text_values(value.vr, bytes, &self.character_set).into_iter().next()?.parse().ok()
     }
 }
 
@@ -205,7 +207,7 @@ fn list(values: &[RawValue], around: &CharacterSet, encoding: Encoding) -> Vec<A
         let items = value.items.iter().map(|item| list(item, character_set, encoding)).collect();
         let values = match (value.bytes.as_deref(), Number::of(value.vr)) {
             (Some(bytes), Some(kind)) => kind.decode(bytes, encoding).collect(),
-            (Some(bytes), None) => text_values(character_set, value.vr, bytes),
+            (Some(bytes), None) => text_values(value.vr, bytes, character_set),
             (None, _) if value.vr == VR::SQ => Vec::new(),
             (None, _) => continue,
         };
@@ -215,81 +217,4 @@ fn list(values: &[RawValue], around: &CharacterSet, encoding: Encoding) -> Vec<A
     listed.sort_by_key(|attribute| attribute.tag);
     listed.dedup_by_key(|attribute| attribute.tag);
     listed
-}
-
-fn text_values(character_set: &CharacterSet, vr: VR, bytes: &[u8]) -> Vec<String> {
-    let text = decode_text(character_set, vr, bytes);
-    // In these a leading space has a meaning, and a backslash is one [PS3.5 6.2].
-    if matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR) {
-        let text = text.trim_end_matches(PADDING);
-        return if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
-    }
-    if text.trim_matches(PADDING).is_empty() {
-        return Vec::new();
-    }
-    text.split('\\').map(|value| value.trim_matches(PADDING).to_owned()).collect()
-}
-
-fn decode_text(character_set: &CharacterSet, vr: VR, bytes: &[u8]) -> String {
-    if matches!(vr, VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UT) {
-        return character_set.decode(bytes);
-    }
-    CharacterSet::from_value(b"").decode(bytes)
-}
-
-const PADDING: [char; 2] = [' ', '\0'];
-
-/// A binary VR and how many bytes one of its values has.
-#[derive(Clone, Copy)]
-enum Number {
-    Unsigned(usize),
-    Signed(usize),
-    Float(usize),
-    Tag,
-}
-
-impl Number {
-    const fn of(vr: VR) -> Option<Self> {
-        Some(match vr {
-            VR::US => Self::Unsigned(2),
-            VR::UL => Self::Unsigned(4),
-            VR::UV => Self::Unsigned(8),
-            VR::SS => Self::Signed(2),
-            VR::SL => Self::Signed(4),
-            VR::SV => Self::Signed(8),
-            VR::FL => Self::Float(4),
-            VR::FD => Self::Float(8),
-            VR::AT => Self::Tag,
-            _ => return None,
-        })
-    }
-
-    /// The values in decimal; an incomplete one at the end is left out.
-    fn decode(self, bytes: &[u8], encoding: Encoding) -> impl Iterator<Item = String> {
-        let size = match self {
-            Self::Unsigned(size) | Self::Signed(size) | Self::Float(size) => size,
-            Self::Tag => 4,
-        };
-        bytes.chunks_exact(size).map(move |value| self.decode_one(value, encoding))
-    }
-
-    fn decode_one(self, value: &[u8], encoding: Encoding) -> String {
-        let bits = match *value {
-            [a, b] => u64::from(encoding.u16([a, b])),
-            [a, b, c, d] if matches!(self, Self::Tag) => {
-                return format!("{:04X}{:04X}", encoding.u16([a, b]), encoding.u16([c, d]));
-            }
-            [a, b, c, d] => u64::from(encoding.u32([a, b, c, d])),
-            [a, b, c, d, e, f, g, h] => encoding.u64([a, b, c, d, e, f, g, h]),
-            _ => 0,
-        };
-        let unused = 64 - 8 * u32::try_from(value.len().min(8)).unwrap_or(8);
-        match self {
-            Self::Unsigned(_) | Self::Tag => bits.to_string(),
-            // Up to the top and back brings the sign with it.
-            Self::Signed(_) => (bits.wrapping_shl(unused).cast_signed() >> unused.min(63)).to_string(),
-            Self::Float(4) => u32::try_from(bits).map(f32::from_bits).unwrap_or_default().to_string(),
-            Self::Float(_) => f64::from_bits(bits).to_string(),
-        }
-    }
 }

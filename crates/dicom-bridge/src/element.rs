@@ -1,6 +1,6 @@
 //! The header of one data element or item [PS3.5 7.1, 7.5].
 
-use dicom_core::dictionary::{DataDictionary as _, DataDictionaryEntry as _};
+use dicom_core::dictionary::{DataDictionary as _, DataDictionaryEntry as _, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::StandardDataDictionary;
 
@@ -88,13 +88,13 @@ const fn defined(len: u32) -> Option<u64> {
 }
 
 /// Whether the explicit form of `vr` has a length of 16 bits [PS3.5 7.1.2].
-const fn has_short_length(vr: VR) -> bool {
+pub(crate) const fn has_short_length(vr: VR) -> bool {
     use VR::{AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US};
     matches!(vr, AE | AS | AT | CS | DA | DS | DT | FD | FL | IS | LO | LT | PN | SH | SL | SS | ST | TM | UI | UL | US)
 }
 
 /// The VR that the standard's dictionary gives `tag`, [`VR::UN`] for private and unknown ones [PS3.5 6.2.2].
-fn dictionary_vr(tag: Tag) -> VR {
+pub(crate) fn dictionary_vr(tag: Tag) -> VR {
     if tag.element() == 0 {
         return VR::UL;
     }
@@ -102,4 +102,9 @@ fn dictionary_vr(tag: Tag) -> VR {
         return if (0x10..0x100).contains(&tag.element()) { VR::LO } else { VR::UN };
     }
     StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed())
+}
+
+/// Whether values of `tag` are signed where pixel values are: those that the standard gives "US or SS".
+pub(crate) fn is_signed_with_pixels(tag: Tag) -> bool {
+    StandardDataDictionary.by_tag(tag).is_some_and(|entry| entry.vr() == VirtualVr::Xs)
 }

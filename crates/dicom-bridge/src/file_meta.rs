@@ -19,16 +19,26 @@ pub fn is_part10(first: &[u8]) -> bool {
     meta_offset(first).is_some()
 }
 
+/// SOP class and instance that a file claims to hold, by its first bytes; `None` if they do not tell both.
+#[must_use]
+pub fn claimed_instance(first: &[u8]) -> Option<(String, String)> {
+    let meta = FileMeta::read(&first, &ScanLimits::default()).ok()?;
+    meta.sop_class_uid.zip(meta.sop_instance_uid)
+}
+
 /// What the File Meta Information says.
+#[derive(Debug, Clone)]
 pub(crate) struct FileMeta {
     pub(crate) transfer_syntax: TransferSyntax,
     pub(crate) sop_class_uid: Option<String>,
+    pub(crate) sop_instance_uid: Option<String>,
     /// Where the data set begins.
     pub(crate) data_set_offset: u64,
 }
 
 const GROUP_LENGTH: Tag = Tag(0x0002, 0x0000);
 const MEDIA_STORAGE_SOP_CLASS_UID: Tag = Tag(0x0002, 0x0002);
+const MEDIA_STORAGE_SOP_INSTANCE_UID: Tag = Tag(0x0002, 0x0003);
 const TRANSFER_SYNTAX_UID: Tag = Tag(0x0002, 0x0010);
 
 impl FileMeta {
@@ -50,7 +60,7 @@ impl FileMeta {
         let mut input = ObjectInput::new(source, start);
         let mut declared_end = None;
         let mut transfer_syntax: Option<TransferSyntax> = None;
-        let mut sop_class_uid = None;
+        let (mut sop_class_uid, mut sop_instance_uid) = (None, None);
         let data_set_offset = loop {
             let position = input.position();
             let deflated = transfer_syntax.as_ref().is_some_and(TransferSyntax::is_deflated);
@@ -80,6 +90,11 @@ impl FileMeta {
                     let value = read_value(&mut input, len)?;
                     sop_class_uid = parse_uid(&value, "MediaStorageSOPClassUID")?;
                 }
+                MEDIA_STORAGE_SOP_INSTANCE_UID => {
+                    // What it is, the data set says; a wrong one here is passed over.
+                    let value = read_value(&mut input, len)?;
+                    sop_instance_uid = parse_uid(&value, "MediaStorageSOPInstanceUID").unwrap_or_default();
+                }
                 TRANSFER_SYNTAX_UID => {
                     let value = read_value(&mut input, len)?;
                     transfer_syntax = parse_uid(&value, "TransferSyntaxUID")?.map(|uid| TransferSyntax::from_uid(&uid));
@@ -88,8 +103,19 @@ impl FileMeta {
             }
         };
         let transfer_syntax = transfer_syntax.ok_or(ObjectError::Missing { attribute: "TransferSyntaxUID" })?;
-        Ok(Self { transfer_syntax, sop_class_uid, data_set_offset })
+        Ok(Self { transfer_syntax, sop_class_uid, sop_instance_uid, data_set_offset })
     }
+}
+
+/// Whether the object begins with a preamble and the prefix, as every file should.
+pub(crate) fn has_preamble(source: &dyn ByteSource) -> Result<bool, ObjectError> {
+    let mut prefix = [0; 4];
+    let start = 128;
+    if source.len() < start + prefix.len() as u64 {
+        return Ok(false);
+    }
+    source.read_exact_at(start, &mut prefix)?;
+    Ok(prefix == *b"DICM")
 }
 
 /// Offset of the first element of the File Meta Information, if there is one.

@@ -2,8 +2,8 @@
 
 use codestream::Extent;
 
-use crate::data_set::check_count;
 use crate::element::{ElementHeader, Encoding, ITEM, SEQUENCE_DELIMITER};
+use crate::elements::check_count;
 use crate::error::ObjectError;
 use crate::input::Input;
 use crate::limits::ScanLimits;

@@ -1,9 +1,12 @@
 //! Where the bytes of a data set come from: the object as it lies, or what its deflated part inflates to.
 
+use std::io::Read as _;
+
 use codestream::ByteSource;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::error::ObjectError;
+use crate::file_meta::FileMeta;
 use crate::limits::ScanLimits;
 
 /// Bytes read in order. Skipping never reads what it skips where that can be avoided.
@@ -25,6 +28,31 @@ pub(crate) trait Input {
 
     /// Says that short headers far apart follow (`true`) or neighbouring elements (`false`).
     fn expect_sparse_reads(&mut self, sparse: bool);
+}
+
+/// Lets `work` read from a position of the object, or of what its deflated data set inflates to.
+pub(crate) fn with_input_at<T>(
+    source: &dyn ByteSource,
+    limits: &ScanLimits,
+    in_object: bool,
+    position: u64,
+    work: impl FnOnce(&mut dyn Input) -> Result<T, ObjectError>,
+) -> Result<T, ObjectError> {
+    if in_object {
+        return work(&mut ObjectInput::new(source, position));
+    }
+    let meta = FileMeta::read(source, limits)?;
+    let mut inflated = InflatedInput::new(source, meta.data_set_offset, limits);
+    inflated.skip(position, "the data set")?;
+    work(&mut inflated)
+}
+
+/// The bytes of a frame that is deflated by itself [PS3.5 A.4.13], at most so many; `None` if it cannot be inflated.
+#[must_use]
+pub fn inflate(deflated: &[u8], most: u64) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let mut reader = flate2::read::DeflateDecoder::new(deflated).take(most);
+    reader.read_to_end(&mut inflated).ok().map(|_| inflated)
 }
 
 /// The bytes of the object themselves, read through a small window.

@@ -1,16 +1,18 @@
 //! The scan of one object: from its first byte to a verified end.
 
 use codestream::{ByteSource, FrameExtents};
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 
 use crate::attributes::Attributes;
 use crate::data_set::{DataSet, RawPixelData};
 use crate::element::Encoding;
+use crate::elements::Elements;
 use crate::error::ObjectError;
 use crate::file_meta::FileMeta;
 use crate::frames::{Claims, find_frames};
 use crate::input::{InflatedInput, Input, ObjectInput};
 use crate::limits::ScanLimits;
+use crate::stored_value::StoredValue;
 use crate::transfer_syntax::TransferSyntax;
 
 /// An object that is whole as DICOM, whatever its codestreams hold.
@@ -22,6 +24,8 @@ pub struct ScannedObject {
     pub attributes: Attributes,
     /// Where its frames lie.
     pub pixel_data: PixelData,
+    /// Where Palette Color Lookup Table Data lie, by tag (group in the upper 16 bits).
+    pub palette: Vec<(u32, StoredValue)>,
 }
 
 /// The pixel data of the outermost level; those inside sequences (icons) do not count.
@@ -30,7 +34,7 @@ pub enum PixelData {
     /// None: documents, presentation states, JPIP Referenced objects.
     None,
     /// One value, not encapsulated; this includes Float and Double Float Pixel Data.
-    Native,
+    Native(StoredValue),
     /// Frames in fragments.
     Encapsulated {
         /// Frame 1 first. Each may hold a bare codestream or, in some real objects, a whole JP2 file, and
@@ -58,26 +62,18 @@ pub enum PixelData {
 /// - [`ObjectError::LimitExceeded`] if it has more of something than `limits` allow.
 /// - [`ObjectError::Source`] if `source` fails.
 pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObject, ObjectError> {
-    let FileMeta { transfer_syntax, sop_class_uid, data_set_offset } = FileMeta::read(source, limits)?;
-    let encoding = encoding_at(source, data_set_offset, &transfer_syntax)?;
-    let mut plain;
-    let mut inflated;
-    let input: &mut dyn Input = if transfer_syntax.is_deflated() {
-        inflated = InflatedInput::new(source, data_set_offset, limits);
-        &mut inflated
-    } else {
-        plain = ObjectInput::new(source, data_set_offset);
-        &mut plain
-    };
-    let data_set = DataSet::walk(input, encoding, limits)?;
-    let in_object = input.is_object_space();
+    let (meta, data_set, in_object) = with_elements(source, limits, |meta, elements| {
+        let data_set = DataSet::walk(elements, limits)?;
+        Ok((meta.clone(), data_set, elements.is_object_space()))
+    })?;
+    let FileMeta { transfer_syntax, sop_class_uid, .. } = meta;
     let attributes = Attributes::interpret(&data_set, sop_class_uid)?;
     let pixel_data = match &data_set.pixel_data {
         RawPixelData::None => PixelData::None,
-        RawPixelData::Native if transfer_syntax.is_encapsulated() => {
+        RawPixelData::Native(_) if transfer_syntax.is_encapsulated() => {
             PixelData::Unusable("the pixel data are not encapsulated, as the transfer syntax requires".to_owned())
         }
-        RawPixelData::Native => PixelData::Native,
+        RawPixelData::Native(value) => PixelData::Native(value.clone()),
         RawPixelData::Fragments(_) if transfer_syntax.is_known() && !transfer_syntax.is_encapsulated() => {
             PixelData::Unusable("the pixel data are encapsulated, against the transfer syntax".to_owned())
         }
@@ -99,7 +95,29 @@ pub fn scan(source: &dyn ByteSource, limits: &ScanLimits) -> Result<ScannedObjec
             }
         }
     };
-    Ok(ScannedObject { transfer_syntax, attributes, pixel_data })
+    let number = |tag: Tag| u32::from(tag.group()) << 16 | u32::from(tag.element());
+    let palette = data_set.palette.iter().map(|(tag, value)| (number(*tag), value.clone())).collect();
+    Ok(ScannedObject { transfer_syntax, attributes, pixel_data, palette })
+}
+
+/// Opens the data set of a file and lets `work` walk through it.
+pub(crate) fn with_elements<T>(
+    source: &dyn ByteSource,
+    limits: &ScanLimits,
+    work: impl FnOnce(&FileMeta, &mut Elements<'_>) -> Result<T, ObjectError>,
+) -> Result<T, ObjectError> {
+    let meta = FileMeta::read(source, limits)?;
+    let encoding = encoding_at(source, meta.data_set_offset, &meta.transfer_syntax)?;
+    let mut plain;
+    let mut inflated;
+    let input: &mut dyn Input = if meta.transfer_syntax.is_deflated() {
+        inflated = InflatedInput::new(source, meta.data_set_offset, limits);
+        &mut inflated
+    } else {
+        plain = ObjectInput::new(source, meta.data_set_offset);
+        &mut plain
+    };
+    work(&meta, &mut Elements::new(input, encoding, limits))
 }
 
 /// Whether two files hold the same data set in the same transfer syntax, byte for byte, whatever their File Meta
@@ -141,7 +159,7 @@ const COMPARED: usize = 16 * 1024;
 /// Objects whose File Meta Information says implicit and whose elements carry VRs exist, and an unknown
 /// transfer syntax says nothing: the first element decides. No first element has a length that looks
 /// like a VR, that is more than 16 000 bytes.
-fn encoding_at(
+pub(crate) fn encoding_at(
     source: &dyn ByteSource,
     offset: u64,
     transfer_syntax: &TransferSyntax,

@@ -42,6 +42,30 @@ impl TransferSyntax {
         matches!(self.coding(), Some(Coding::Jpeg2000 | Coding::Htj2k | Coding::Jpeg | Coding::Fragments))
     }
 
+    /// Whether pixel data, if there are any, are one value that is not compressed; false for an unknown one.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.coding() == Some(Coding::Native)
+    }
+
+    /// The media type of one frame, or of all of them where they are a video [PS3.18 8.7.3.3].
+    #[must_use]
+    pub fn frame_media_type(&self) -> &'static str {
+        let last = self.uid.strip_prefix("1.2.840.10008.1.2.").unwrap_or_default();
+        match last {
+            "5" => "image/dicom-rle",
+            "4.80" | "4.81" => "image/jls",
+            "4.90" | "4.91" => "image/jp2",
+            "4.92" | "4.93" => "image/jpx",
+            "4.110" | "4.111" | "4.112" => "image/jxl",
+            "4.100" | "4.100.1" | "4.101" | "4.101.1" => "video/mpeg",
+            _ if self.is_htj2k() => "image/jphc",
+            _ if self.coding() == Some(Coding::Jpeg) => "image/jpeg",
+            _ if last.starts_with("4.10") => "video/mp4",
+            _ => "application/octet-stream",
+        }
+    }
+
     /// Whether frames are JPEG 2000 Part 1 or Part 2 codestreams [PS3.5 A.4.4].
     #[must_use]
     pub fn is_jpeg2000(&self) -> bool {
@@ -204,6 +228,31 @@ mod tests {
             assert_eq!(KNOWN.iter().position(|other| other.uid == known.uid), Some(at), "{}", known.uid);
             let padded = TransferSyntax::from_uid(&format!("{}\0", known.uid));
             assert_eq!((padded.uid(), padded.name()), (known.uid, known.name));
+        }
+    }
+
+    #[test]
+    fn frames_have_the_media_type_of_their_coding() {
+        for (last, expected) in [
+            ("", "application/octet-stream"),
+            (".1", "application/octet-stream"),
+            (".1.99", "application/octet-stream"),
+            (".5", "image/dicom-rle"),
+            (".4.50", "image/jpeg"),
+            (".4.70", "image/jpeg"),
+            (".4.80", "image/jls"),
+            (".4.90", "image/jp2"),
+            (".4.92", "image/jpx"),
+            (".4.100", "video/mpeg"),
+            (".4.102", "video/mp4"),
+            (".4.107", "video/mp4"),
+            (".4.112", "image/jxl"),
+            (".4.201", "image/jphc"),
+            (".4.203", "image/jphc"),
+        ] {
+            let syntax = TransferSyntax::from_uid(&format!("1.2.840.10008.1.2{last}"));
+            assert!(syntax.is_known(), "{last}");
+            assert_eq!(syntax.frame_media_type(), expected, "{last}");
         }
     }
 

@@ -1,14 +1,17 @@
-//! Objects that the project makes itself: the sample study, and small ones for tests.
+//! Objects that the project makes itself: the sample study, derived objects, and small ones for tests.
 //!
 //! Never for received objects: those stay as they came, byte for byte.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use dicom_core::value::{C, DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, Length, PrimitiveValue, Tag, VR};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 use thiserror::Error;
+
+use crate::model::{ModelForm, write_data_set};
+use crate::outgoing::EXPLICIT_LITTLE;
 
 /// A new object could not be written.
 #[derive(Debug, Error)]
@@ -83,6 +86,45 @@ impl NewAttributes {
         self.object.put(DataElement::new(split(tag), VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
         self
     }
+
+    /// The elements alone, without a file around them: the data set of a message.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError`] if a value does not suit its VR or the transfer syntax is not known.
+    pub fn to_data_set(&self, transfer_syntax_uid: &str) -> Result<Vec<u8>, WriteError> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes, transfer_syntax_uid)?;
+        Ok(bytes)
+    }
+
+    fn write_to(&self, bytes: &mut Vec<u8>, transfer_syntax_uid: &str) -> Result<(), WriteError> {
+        if let Some((tag, vr)) = &self.fault {
+            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
+        }
+        let transfer_syntax = TransferSyntaxRegistry.get(transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
+        let written = self.object.write_dataset_with_ts(bytes, transfer_syntax);
+        written.map_err(|error| WriteError::DataSet(error.to_string()))
+    }
+}
+
+impl NewAttributes {
+    /// As DICOM JSON or XML, in which what is sent in answer to a request is written.
+    ///
+    /// # Errors
+    ///
+    /// - [`WriteError`] if a value does not suit its VR.
+    pub fn to_model(&self, form: ModelForm) -> Result<Vec<u8>, WriteError> {
+        if let Some((tag, vr)) = &self.fault {
+            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
+        }
+        let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
+        let transfer_syntax = TransferSyntaxRegistry.get(EXPLICIT_LITTLE).ok_or(WriteError::TransferSyntax)?;
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        self.object.write_dataset_with_ts(&mut bytes, transfer_syntax).map_err(|error| failed(&error))?;
+        write_data_set(&bytes, form, &mut out).map_err(|error| failed(&error))?;
+        Ok(out)
+    }
 }
 
 impl Default for NewAttributes {
@@ -129,7 +171,7 @@ impl NewObject {
     ///
     /// - [`WriteError`] if a value does not suit its VR or the transfer syntax is not known.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WriteError> {
-        self.write(&self.attributes.object)
+        self.write(&self.attributes)
     }
 
     /// The whole file with `frames` encapsulated, each in up to `fragments_per_frame` fragments of even length.
@@ -169,26 +211,65 @@ impl NewObject {
             OffsetTable::Verbatim(offsets) => (offsets, None),
             OffsetTable::ExtendedVerbatim(offsets, lens) => (Vec::new(), Some((offsets, lens))),
         };
-        let mut object = self.attributes.object.clone();
+        let mut attributes = self.attributes.clone();
+        let object = &mut attributes.object;
         if let Some((offsets, lens)) = extended {
             object.put(DataElement::new(Tag(0x7fe0, 0x0001), VR::OV, PrimitiveValue::U64(offsets.into())));
             object.put(DataElement::new(Tag(0x7fe0, 0x0002), VR::OV, PrimitiveValue::U64(lens.into())));
         }
         let pixel_data = PixelFragmentSequence::new(basic, fragments);
         object.put(DataElement::new(Tag(0x7fe0, 0x0010), VR::OB, pixel_data));
-        self.write(&object)
+        self.write(&attributes)
     }
 
-    fn write(&self, object: &InMemDicomObject) -> Result<Vec<u8>, WriteError> {
-        if let Some((tag, vr)) = &self.attributes.fault {
-            return Err(WriteError::Value { tag: *tag, vr: vr.clone() });
-        }
-        let failed = |error: &dyn std::fmt::Display| WriteError::DataSet(error.to_string());
-        let transfer_syntax =
-            TransferSyntaxRegistry.get(&self.transfer_syntax_uid).ok_or(WriteError::TransferSyntax)?;
+    fn write(&self, attributes: &NewAttributes) -> Result<Vec<u8>, WriteError> {
         let mut bytes = file_head(&self.sop_class_uid, &self.sop_instance_uid, &self.transfer_syntax_uid)?;
-        object.write_dataset_with_ts(&mut bytes, transfer_syntax).map_err(|error| failed(&error))?;
+        attributes.write_to(&mut bytes, &self.transfer_syntax_uid)?;
         Ok(bytes)
+    }
+}
+
+/// Writes an object whose pixel data comes piece by piece, one fragment a frame; the Basic Offset Table is empty.
+#[derive(Debug)]
+pub struct FragmentWriter<W> {
+    out: W,
+}
+
+impl<W: Write> FragmentWriter<W> {
+    /// Writes everything before the first fragment. Of the object's elements none may come behind Pixel Data, and its
+    /// transfer syntax is one with explicit VRs in little-endian order.
+    ///
+    /// # Errors
+    ///
+    /// If the object cannot be written.
+    pub fn begin(object: NewObject, mut out: W) -> io::Result<Self> {
+        out.write_all(&object.to_bytes().map_err(io::Error::other)?)?;
+        // (7FE0,0010) OB of undefined length, and the empty table.
+        out.write_all(b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\0\0\0\0")?;
+        Ok(Self { out })
+    }
+
+    /// Writes one frame.
+    ///
+    /// # Errors
+    ///
+    /// If it is too long for a fragment, or cannot be written.
+    pub fn fragment(&mut self, frame: &[u8]) -> io::Result<()> {
+        let len = u32::try_from(frame.len().next_multiple_of(2)).map_err(io::Error::other)?;
+        self.out.write_all(b"\xfe\xff\0\xe0")?;
+        self.out.write_all(&len.to_le_bytes())?;
+        self.out.write_all(frame)?;
+        self.out.write_all(if frame.len().is_multiple_of(2) { b"" } else { b"\0" })
+    }
+
+    /// Writes the end.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn end(mut self) -> io::Result<()> {
+        self.out.write_all(b"\xfe\xff\xdd\xe0\0\0\0\0")?;
+        self.out.flush()
     }
 }
 

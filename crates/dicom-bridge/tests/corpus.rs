@@ -90,7 +90,7 @@ fn every_file_is_scanned_or_refused_with_its_reason() {
                             None => assert_eq!(notes, Vec::<String>::new(), "{name}"),
                         }
                     }
-                    (PixelData::Native, None) => assert!(!transfer_syntax.is_encapsulated(), "{name}"),
+                    (PixelData::Native(_), None) => assert!(!transfer_syntax.is_encapsulated(), "{name}"),
                     (PixelData::None, None) => {}
                     (other, _) => panic!("{name}: {other:?}"),
                 }

@@ -188,7 +188,7 @@ fn what_the_transfer_syntax_forbids_is_unusable() {
     let mut native = object(explicit, None);
     native.attributes().put(0x7fe0_0010, "OW", "1\\2\\3");
     let bytes = native.to_bytes().unwrap();
-    assert!(matches!(scan(&bytes, &ScanLimits::default()).unwrap().pixel_data, PixelData::Native));
+    assert!(matches!(scan(&bytes, &ScanLimits::default()).unwrap().pixel_data, PixelData::Native(_)));
     let bytes = object(explicit, None).encapsulate(&three(), OffsetTable::Basic, 1).unwrap();
     let pixel_data = scan(&bytes, &ScanLimits::default()).unwrap().pixel_data;
     assert!(matches!(pixel_data, PixelData::Unusable(reason) if reason.contains("against the transfer syntax")));

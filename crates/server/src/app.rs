@@ -21,7 +21,11 @@ use crate::{
     storage::Storage,
     telemetry::Metrics,
     transport::Transports,
-    worker::Worker,
+    worker::{
+        Worker,
+        apart::{self, Apart},
+        derive::Deriver,
+    },
 };
 
 /// What the services of one process share.
@@ -49,7 +53,8 @@ impl App {
     pub(crate) fn new(settings: ServeSettings, stored: Stored, address: SocketAddr) -> Arc<Self> {
         let Stored { data, catalog, storage } = stored;
         let metrics = Metrics::new();
-        let worker = Worker::new(storage.clone(), catalog.clone(), data.node());
+        let deriver = Deriver { kind: settings.derive, apart: Apart::of_this_program(apart::Limits::default()) };
+        let worker = Worker::new(storage.clone(), catalog.clone(), data.node()).deriving(deriver);
         let ingest = Ingest::new(storage.clone(), catalog.clone(), worker.clone());
         let serving = Serving::new(&settings, &catalog, &storage, &worker, &metrics);
         let base_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -79,6 +84,10 @@ impl App {
 
     pub(crate) const fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    pub(crate) const fn worker(&self) -> &Worker {
+        &self.worker
     }
 
     pub(crate) const fn ingest(&self) -> &Ingest {

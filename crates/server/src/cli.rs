@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
 mod add_xml;
+mod apart;
 mod delete;
 mod describe;
 mod doctor;
@@ -53,6 +54,8 @@ enum Command {
     AddXml(add_xml::AddXml),
     Fsck(fsck::FsckArgs),
     Doctor(doctor::Doctor),
+    #[command(hide = true)]
+    Apart(apart::ApartArgs),
 }
 
 /// Runs the command that the arguments name; returns the exit status of the process.
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => client(inspect::run(args)),
         Command::Transcode(args) => transcode::run(&args),
         Command::Fsck(args) => client(fsck::run(args)),
+        Command::Apart(args) => apart::run(&args),
         Command::Doctor(args) => client(doctor::run(args)),
     };
     done.unwrap_or_else(|error| {

@@ -13,15 +13,22 @@ use figment::{
 };
 use serde::Deserialize;
 
+pub use dicom_destination::DicomDestination;
 pub use dicom_peer::DicomPeer;
+pub use dicom_tls::DicomTls;
 pub use network::Network;
+pub use transfer_syntax_wish::TransferSyntaxWish;
 pub use virtual_precincts::VirtualPrecincts;
 
 use crate::storage::S3Place;
+use crate::worker::derive::Derive;
 use dicom_peer::ae_title_of;
 
+mod dicom_destination;
 mod dicom_peer;
+mod dicom_tls;
 mod network;
+mod transfer_syntax_wish;
 mod virtual_precincts;
 
 /// Where the stored objects and the catalog are; taken by `serve` and by `import`.
@@ -69,6 +76,24 @@ pub struct ServeArgs {
     /// CT1@10.0.0.0/8; may be repeated
     #[arg(long, value_name = "[TITLE@]NETWORK", env = "PRECINCT_DICOM_ALLOW", value_delimiter = ',')]
     pub dicom_allow: Vec<DicomPeer>,
+    /// Where objects may be sent by C-MOVE, and whom a storage commitment is reported to, as SINK=10.0.0.1:104; may be
+    /// repeated
+    #[arg(long, value_name = "TITLE=HOST:PORT", env = "PRECINCT_DICOM_DESTINATION", value_delimiter = ',')]
+    pub dicom_destination: Vec<DicomDestination>,
+    /// Transfer syntax that is taken before others where a sender offers several, by its UID, perhaps for one SOP class
+    /// only; may be repeated, the most wanted first [default: HTJ2K, JPEG 2000, native, others]
+    #[arg(long, value_name = "[CLASS=]UID", env = "PRECINCT_DICOM_PREFER", value_delimiter = ',')]
+    pub dicom_prefer: Vec<TransferSyntaxWish>,
+    /// Certificate of the server, and those up to its authority, as PEM: DICOM associations are then secured by TLS,
+    /// without exception
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_CERT")]
+    pub dicom_tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM; nobody but owner and group may read it
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_KEY")]
+    pub dicom_tls_key: Option<PathBuf>,
+    /// Certificates of authorities, as PEM: only peers that have a certificate of them are let in, and called
+    #[arg(long, value_name = "FILE", env = "PRECINCT_DICOM_TLS_CA")]
+    pub dicom_tls_ca: Option<PathBuf>,
     /// DICOM associations held at a time; more are rejected for the moment [default: 64]
     #[arg(long, value_name = "N", env = "PRECINCT_MAX_ASSOCIATIONS")]
     pub max_associations: Option<usize>,
@@ -97,6 +122,10 @@ pub struct ServeArgs {
     /// auto, or off for the stored layout [default: auto]
     #[arg(long, value_name = "WHEN", env = "PRECINCT_VIRTUAL_PRECINCTS")]
     pub virtual_precincts: Option<VirtualPrecincts>,
+    /// What is made of pixel data that is not JPEG 2000, so that it can be asked for by JPIP: ht (HTJ2K), j2k (JPEG 2000
+    /// Part 1), or off; the instance itself stays as it was received [default: ht]
+    #[arg(long, value_name = "KIND", env = "PRECINCT_DERIVE")]
+    pub derive: Option<Derive>,
     /// Form of the log on standard error; what is logged is set by `PRECINCT_LOG`, as in `info,server::http=debug`
     #[arg(long, value_name = "FORMAT", env = "PRECINCT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -162,6 +191,7 @@ pub struct ServeSettings {
     pub max_connections: usize,
     pub max_channels: usize,
     pub virtual_precincts: VirtualPrecincts,
+    pub derive: Derive,
     pub log_format: LogFormat,
 }
 
@@ -172,6 +202,11 @@ pub struct DicomSettings {
     pub ae_title: String,
     /// Who may send; empty = anybody (loopback only, or `--insecure`).
     pub allow: Vec<DicomPeer>,
+    /// Whom we may call.
+    pub destinations: Vec<DicomDestination>,
+    /// Which transfer syntaxes are taken of those that are offered.
+    pub prefer: Vec<TransferSyntaxWish>,
+    pub tls: Option<DicomTls>,
     pub max_associations: usize,
 }
 
@@ -181,6 +216,9 @@ impl Default for DicomSettings {
             address: SocketAddr::from(([127, 0, 0, 1], 11_112)),
             ae_title: "PRECINCT".to_owned(),
             allow: Vec::new(),
+            destinations: Vec::new(),
+            prefer: Vec::new(),
+            tls: None,
             max_associations: 64,
         }
     }
@@ -200,6 +238,13 @@ struct FileSettings {
     ae_title: Option<String>,
     #[serde(default)]
     dicom_allow: Vec<DicomPeer>,
+    #[serde(default)]
+    dicom_destination: Vec<DicomDestination>,
+    #[serde(default)]
+    dicom_prefer: Vec<TransferSyntaxWish>,
+    dicom_tls_cert: Option<PathBuf>,
+    dicom_tls_key: Option<PathBuf>,
+    dicom_tls_ca: Option<PathBuf>,
     max_associations: Option<usize>,
     public_url: Option<String>,
     #[serde(default)]
@@ -211,6 +256,7 @@ struct FileSettings {
     max_connections: Option<usize>,
     max_channels: Option<usize>,
     virtual_precincts: Option<VirtualPrecincts>,
+    derive: Option<Derive>,
     log_format: Option<LogFormat>,
 }
 
@@ -312,6 +358,7 @@ impl ServeArgs {
             max_connections,
             max_channels,
             virtual_precincts: self.virtual_precincts.or(file.virtual_precincts).unwrap_or_default(),
+            derive: self.derive.or(file.derive).unwrap_or_default(),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
@@ -328,6 +375,21 @@ impl ServeArgs {
                  the configuration file), or give --insecure to let anybody"
             );
         }
+        let destinations = match self.dicom_destination.as_slice() {
+            [] => file.dicom_destination.clone(),
+            flags => flags.to_vec(),
+        };
+        for (at, destination) in destinations.iter().enumerate() {
+            let title = &destination.ae_title;
+            let is_first = destinations.iter().position(|other| other.ae_title == *title) == Some(at);
+            ensure!(is_first, "the DICOM destination {title} is given twice");
+        }
+        let tls = self.settle_dicom_tls(file)?;
+        if let Some(secured) = destinations.iter().find(|destination| destination.is_secured) {
+            let can_call = tls.as_ref().is_some_and(|tls| tls.connector.is_some());
+            ensure!(can_call, "the DICOM destination {} needs --dicom-tls-cert, -key and -ca", secured.ae_title);
+        }
+        let prefer = if self.dicom_prefer.is_empty() { file.dicom_prefer.clone() } else { self.dicom_prefer.clone() };
         let ae_title = self.ae_title.clone().or_else(|| file.ae_title.clone()).unwrap_or(default.ae_title);
         let max_associations = self.max_associations.or(file.max_associations).unwrap_or(default.max_associations);
         ensure!(max_associations > 0, "at least one association must be allowed");
@@ -335,8 +397,24 @@ impl ServeArgs {
             address,
             ae_title: ae_title_of(&ae_title).map_err(|e| anyhow!(e))?,
             allow,
+            destinations,
+            prefer,
+            tls,
             max_associations,
         })
+    }
+
+    fn settle_dicom_tls(&self, file: &FileSettings) -> anyhow::Result<Option<DicomTls>> {
+        let certificate = self.dicom_tls_cert.as_ref().or(file.dicom_tls_cert.as_ref());
+        let key = self.dicom_tls_key.as_ref().or(file.dicom_tls_key.as_ref());
+        let authorities = self.dicom_tls_ca.as_ref().or(file.dicom_tls_ca.as_ref());
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                Ok(Some(DicomTls::load(certificate, key, authorities.map(PathBuf::as_path))?))
+            }
+            (None, None) if authorities.is_none() => Ok(None),
+            _ => bail!("--dicom-tls-cert and --dicom-tls-key go together, and --dicom-tls-ca with them"),
+        }
     }
 }
 
@@ -436,6 +514,21 @@ mod tests {
         assert_eq!((settings.dicom.allow.len(), settings.dicom.ae_title.as_str()), (1, "ARCHIVE"));
         assert_eq!(settle(ServeArgs::default(), "").unwrap().dicom, DicomSettings::default());
         assert!(settle(ServeArgs::default(), "ae_title = \"far too long for one\"").is_err());
+    }
+
+    #[test]
+    fn dicom_destinations_are_tables_of_the_file_or_flags() {
+        let toml = "[[dicom_destination]]\nae_title = \"SINK\"\naddress = \"pacs.example:104\"\n\
+                    [[dicom_destination]]\nae_title = \"OTHER\"\naddress = \"[::1]:11112\"";
+        let settings = settle(ServeArgs::default(), toml).unwrap();
+        let titles: Vec<_> = settings.dicom.destinations.iter().map(|entry| entry.ae_title.as_str()).collect();
+        assert_eq!(titles, ["SINK", "OTHER"]);
+        let args = ServeArgs { dicom_destination: vec!["A=h:1".parse().unwrap()], ..ServeArgs::default() };
+        assert_eq!(settle(args, toml).unwrap().dicom.destinations.len(), 1);
+        let twice = toml.replace("OTHER", "SINK");
+        assert!(settle(ServeArgs::default(), &twice).unwrap_err().to_string().contains("twice"));
+        let wrong = "[[dicom_destination]]\nae_title = \"SINK\"\naddress = \"pacs\"";
+        assert!(settle(ServeArgs::default(), wrong).is_err());
     }
 
     #[test]

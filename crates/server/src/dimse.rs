@@ -1,17 +1,25 @@
-//! Associations over TCP: C-ECHO and C-STORE from modalities and archives, straight into ingest.
+//! Associations over TCP: objects from modalities and archives straight into ingest, and out again to whoever asks.
 //!
 //! The protocol is [`dicom_bridge::dimse`]; here are the sockets, the clock and the bounds. An association holds one PDU
 //! and a piece of a file in memory, whatever the size of the object. Success is answered when the object is durable.
 
+mod committing;
 mod conversation;
+mod finding;
+mod link;
+mod outgoing;
+mod outgoing_form;
 mod receiving;
+mod retrieving;
+mod sending;
+mod stream;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dicom_bridge::dimse::Acceptor;
+use dicom_bridge::dimse::{Acceptor, Association};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -19,10 +27,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::DicomSettings;
+use crate::config::{DicomSettings, TransferSyntaxWish};
 use crate::listening::accept;
 use crate::telemetry::Counted;
 use conversation::Conversation;
+use link::Link;
+use stream::Stream;
+
+pub(crate) use receiving::status_of;
 
 /// How long a peer may keep an association waiting.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +43,12 @@ struct Patience {
     read: Duration,
     /// For taking what is sent.
     write: Duration,
+    /// For the response to an object that was sent: the peer makes it durable first.
+    response: Duration,
 }
 
-const PATIENCE: Patience = Patience { read: Duration::from_secs(30), write: Duration::from_secs(30) };
+const PATIENCE: Patience =
+    Patience { read: Duration::from_secs(30), write: Duration::from_secs(30), response: Duration::from_secs(120) };
 
 /// Peers that are told at the same time that there is no place for them.
 const REJECTIONS: usize = 64;
@@ -55,8 +70,10 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             refused.increment(1);
             tracing::warn!(peer.address = %address, limit = settings.max_associations, "too many associations");
-            // Of a flood of them some hear why, the others are closed.
-            if let Ok(turn) = Arc::clone(&rejections).try_acquire_owned() {
+            // Of a flood of them some hear why, the others are closed; so are all that would have to shake hands first.
+            if settings.tls.is_none()
+                && let Ok(turn) = Arc::clone(&rejections).try_acquire_owned()
+            {
                 associations.spawn(async move {
                     reject_for_now(tcp).await;
                     drop(turn);
@@ -65,9 +82,18 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
             continue;
         };
         let counted = Counted::new(&app.metrics().associations);
-        let conversation = Conversation::new(tcp, address, acceptor, Arc::clone(&app), drain.clone());
+        let (app, drain, tls) = (Arc::clone(&app), drain.clone(), settings.tls.clone());
         associations.spawn(async move {
-            conversation.run().await;
+            match Stream::accepted(tcp, tls.as_ref()).await {
+                Ok(stream) => {
+                    let link = Link::new(stream, address, Association::new(acceptor));
+                    Conversation::new(link, app, drain).run().await;
+                }
+                Err(reason) => {
+                    app.metrics().associations_refused.increment(1);
+                    tracing::warn!(peer.address = %address, %reason, "a connection was not secured");
+                }
+            }
             drop((counted, place));
         });
     }
@@ -78,10 +104,11 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, drain: Cancellat
 
 /// Who a peer of this address may call itself; `None` if it may not connect.
 fn acceptor_for(settings: &DicomSettings, address: SocketAddr) -> Option<Acceptor> {
-    let ae_title = settings.ae_title.clone();
+    let preference = TransferSyntaxWish::preference(&settings.prefer);
+    let acceptor = Acceptor { preference, ..Acceptor::new(&settings.ae_title) };
     let ip = address.ip().to_canonical();
     if settings.allow.is_empty() || ip.is_loopback() {
-        return Some(Acceptor { ae_title, calling_ae_titles: None });
+        return Some(acceptor);
     }
     let rules: Vec<_> = settings.allow.iter().filter(|rule| rule.network.contains(ip)).collect();
     if rules.is_empty() {
@@ -89,7 +116,7 @@ fn acceptor_for(settings: &DicomSettings, address: SocketAddr) -> Option<Accepto
     }
     // A rule without a title lets everybody of its network call.
     let titles: Option<Vec<String>> = rules.iter().map(|rule| rule.ae_title.clone()).collect();
-    Some(Acceptor { ae_title, calling_ae_titles: titles })
+    Some(Acceptor { calling_ae_titles: titles, ..acceptor })
 }
 
 /// Rejects an association for lack of a place: transient, by the presentation-related provider, local limit exceeded

@@ -135,26 +135,34 @@ impl Fsck {
         let storage = self.storage.clone();
         let lost = tokio::task::spawn_blocking(move || check_object(&storage, &row)).await??;
         if let Some(words) = lost {
+            if row.is_derived {
+                return self.requeue(row.key, words).await;
+            }
             return Ok(vec![finding(&row.key, words, Mending::Impossible)]);
         }
-        if row.state != State::Indexed {
+        // That of what was made of an object is looked at with the row of that.
+        let is_elsewhere = row.index.is_some_and(|index| index.key.object != row.key);
+        if row.state != State::Indexed || is_elsewhere {
             return Ok(Vec::new());
         }
         let storage = self.storage.clone();
         match tokio::task::spawn_blocking(move || check_index(&storage, &row)).await?? {
             Index::Right => Ok(Vec::new()),
             Index::CannotBeMade(words) => Ok(vec![finding(&row.key, words, Mending::Impossible)]),
-            Index::Wrong(words) => {
-                let mending = if !matches!(self.treatment, Treatment::Repair(_)) {
-                    Mending::Possible
-                } else if self.catalog.queue_index(row.key).await? {
-                    Mending::Done
-                } else {
-                    Mending::Impossible
-                };
-                Ok(vec![finding(&row.key, words.to_owned(), mending)])
-            }
+            Index::Wrong(words) => self.requeue(row.key, words.to_owned()).await,
         }
+    }
+
+    /// Has an index made again, or a derived object.
+    async fn requeue(&self, key: ObjectKey, words: String) -> Result<Vec<Finding>, FsckError> {
+        let mending = if !matches!(self.treatment, Treatment::Repair(_)) {
+            Mending::Possible
+        } else if self.catalog.queue_index(key).await? {
+            Mending::Done
+        } else {
+            Mending::Impossible
+        };
+        Ok(vec![finding(&key, words, mending)])
     }
 
     /// Looks at something in the store: is it an object that a row names?

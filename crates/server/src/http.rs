@@ -32,6 +32,8 @@ pub(crate) mod error;
 mod header_case;
 mod http2;
 mod import_api;
+mod intake;
+mod jobs_api;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
@@ -135,7 +137,7 @@ impl Service {
             let name = name.to_owned();
             return jpip::answer(&self.app, peer, &name, request).await;
         }
-        if request.method() == Method::OPTIONS {
+        if request.method() == Method::OPTIONS && !dicomweb::asks_for_capabilities(&request) {
             return self.browser.options("GET, HEAD, POST, DELETE, OPTIONS", request.headers());
         }
         if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {
@@ -191,6 +193,7 @@ fn routes() -> Routes {
         .merge(deletion::routes())
         .merge(dicomweb::routes())
         .merge(import_api::routes())
+        .merge(jobs_api::routes())
         .merge(jpip::routes())
         .merge(page::routes())
         .merge(search_api::routes());

@@ -14,7 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use catalog::{Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, ObjectKey, Servable, TargetRow};
+use catalog::{
+    Catalog, FileOutcome, InstanceOutcome, NewInstance, NewObject, ObjectKey, ReasonKind, Servable, TargetRow,
+};
 use codestream::ByteSource as _;
 use dicom_bridge::{Attribute, ScanLimits, ScannedObject};
 use tokio::runtime::Handle;
@@ -24,6 +26,7 @@ pub use error::IngestError;
 pub use name::{NameError, check_name};
 
 use crate::storage::{CompleteObject, Storage, TempObject};
+use crate::worker::derive::{DERIVED_SOP_CLASS, underivable};
 use crate::worker::index_object::{IndexFailure, NewIndex, index_dicom, index_file, unservable};
 use crate::worker::{self, Worker};
 use content::Content;
@@ -67,6 +70,8 @@ pub enum Announced {
         /// Affected SOP Instance UID.
         sop_instance_uid: String,
     },
+    /// An instance of the study with this Study Instance UID [PS3.18 10.5.1].
+    OfStudy(String),
 }
 
 /// What came of an object.
@@ -160,7 +165,7 @@ impl Ingest {
     /// Blocking; the catalog is waited for through `runtime`.
     fn take(&self, runtime: &Handle, temp: TempObject, announced: Announced) -> Result<Ingested, IngestError> {
         let reader = runtime.block_on(self.readers.acquire());
-        let (object, found) = read_through(&self.storage, temp, &announced, self.index_at_once)?;
+        let (object, found) = self.read_through(temp, &announced)?;
         drop(reader);
         match (found, announced) {
             (Found::Dicom(found), _) => self.take_instance(runtime, object, *found),
@@ -249,6 +254,65 @@ impl Ingest {
         dicom_bridge::holds_same_data_set(&*stored, object, &ScanLimits::default()).unwrap_or(false)
     }
 
+    /// Reads the object through: what it is, whether it is whole, and for image files their index. Blocking.
+    fn read_through(&self, temp: TempObject, announced: &Announced) -> Result<(CompleteObject, Found), IngestError> {
+        let object = temp.complete()?;
+        let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
+            None => return Err(IngestError::NotAnImage),
+            Some(Content::Dicom) => {
+                let scanned = dicom_bridge::scan(&object, &ScanLimits::default())?;
+                if scanned.attributes.sop_class_uid == DERIVED_SOP_CLASS {
+                    return Err(IngestError::Derived);
+                }
+                if let Announced::Instance { sop_class_uid, sop_instance_uid } = announced
+                    && (sop_class_uid, sop_instance_uid)
+                        != (&scanned.attributes.sop_class_uid, &scanned.attributes.sop_instance_uid)
+                {
+                    return Err(IngestError::NotAsAnnounced);
+                }
+                if let Announced::OfStudy(study) = announced
+                    && scanned.attributes.study_instance_uid.as_ref() != Some(study)
+                {
+                    return Err(IngestError::NotAsAnnounced);
+                }
+                let (servable, index) = self.servable_at_once(&object, &scanned);
+                Found::Dicom(Box::new(FoundInstance { instance: new_instance(&scanned), servable, index }))
+            }
+            Some(content) => {
+                let Announced::Name(Some(name)) = announced else { return Err(NameError::Missing.into()) };
+                check_name(name)?;
+                let index =
+                    index_file(&self.storage, object.key(), &object, content).map_err(|failure| match failure {
+                        IndexFailure::Object(reason) => IngestError::NoCodestream(reason),
+                        IndexFailure::Store(error) | IndexFailure::Write(error) => error.into(),
+                    })?;
+                Found::File(Box::new(index))
+            }
+        };
+        Ok((object, found))
+    }
+
+    /// What can be said of serving a DICOM object at once, and its index if it is within the limit. Whatever goes wrong here is no
+    /// reason to refuse the object: the worker tries again, or says what is wrong with it.
+    fn servable_at_once(&self, object: &CompleteObject, scanned: &ScannedObject) -> (Servable, Option<NewIndex>) {
+        match unservable(scanned) {
+            Some(reason) if reason.kind == ReasonKind::NotJpeg2000 && self.worker.derives() => {
+                return (underivable(scanned).map_or(Servable::ToDerive, Servable::Not), None);
+            }
+            Some(reason) => return (Servable::Not(reason), None),
+            None => {}
+        }
+        if object.len() > self.index_at_once {
+            return (Servable::ToIndex, None);
+        }
+        let index = AssertUnwindSafe(|| index_dicom(&self.storage, object.key(), object, scanned));
+        match catch_unwind(index) {
+            Ok(Ok(index)) => (Servable::ToIndex, Some(index)),
+            Ok(Err(IndexFailure::Object(reason))) => (Servable::Not(reason), None),
+            Ok(Err(IndexFailure::Store(_) | IndexFailure::Write(_))) | Err(_) => (Servable::ToIndex, None),
+        }
+    }
+
     fn take_file(
         &self,
         runtime: &Handle,
@@ -273,62 +337,6 @@ impl Ingest {
 
 fn tid_of(target: &TargetRow) -> Option<String> {
     target.index.as_ref().map(|index| index.tid.clone())
-}
-
-/// Reads the object through: what it is, whether it is whole, and for image files their index. Blocking.
-fn read_through(
-    storage: &Storage,
-    temp: TempObject,
-    announced: &Announced,
-    index_at_once: u64,
-) -> Result<(CompleteObject, Found), IngestError> {
-    let object = temp.complete()?;
-    let found = match Content::of(&object).map_err(crate::storage::StorageError::from)? {
-        None => return Err(IngestError::NotAnImage),
-        Some(Content::Dicom) => {
-            let scanned = dicom_bridge::scan(&object, &ScanLimits::default())?;
-            if let Announced::Instance { sop_class_uid, sop_instance_uid } = announced
-                && (sop_class_uid, sop_instance_uid)
-                    != (&scanned.attributes.sop_class_uid, &scanned.attributes.sop_instance_uid)
-            {
-                return Err(IngestError::NotAsAnnounced);
-            }
-            let (servable, index) = servable_at_once(storage, &object, &scanned, index_at_once);
-            Found::Dicom(Box::new(FoundInstance { instance: new_instance(&scanned), servable, index }))
-        }
-        Some(content) => {
-            let Announced::Name(Some(name)) = announced else { return Err(NameError::Missing.into()) };
-            check_name(name)?;
-            let index = index_file(storage, object.key(), &object, content).map_err(|failure| match failure {
-                IndexFailure::Object(reason) => IngestError::NoCodestream(reason),
-                IndexFailure::Store(error) | IndexFailure::Write(error) => error.into(),
-            })?;
-            Found::File(Box::new(index))
-        }
-    };
-    Ok((object, found))
-}
-
-/// What can be said of serving a DICOM object at once, and its index if it is within the limit. Whatever goes wrong here is no
-/// reason to refuse the object: the worker tries again, or says what is wrong with it.
-fn servable_at_once(
-    storage: &Storage,
-    object: &CompleteObject,
-    scanned: &ScannedObject,
-    limit: u64,
-) -> (Servable, Option<NewIndex>) {
-    if let Some(reason) = unservable(scanned) {
-        return (Servable::Not(reason), None);
-    }
-    if object.len() > limit {
-        return (Servable::ToIndex, None);
-    }
-    let index = AssertUnwindSafe(|| index_dicom(storage, object.key(), object, scanned));
-    match catch_unwind(index) {
-        Ok(Ok(index)) => (Servable::ToIndex, Some(index)),
-        Ok(Err(IndexFailure::Object(reason))) => (Servable::Not(reason), None),
-        Ok(Err(IndexFailure::Store(_) | IndexFailure::Write(_))) | Err(_) => (Servable::ToIndex, None),
-    }
 }
 
 /// What the catalog keeps of an object.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use catalog::{Catalog, InstanceRow};
 
-use self::{channels::ChannelTable, index_cache::IndexCache, target::Targets};
+use self::{channels::ChannelTable, frame_table::FrameTables, index_cache::IndexCache, target::Targets};
 use crate::{config::ServeSettings, storage::Storage, telemetry::Metrics, worker::Worker};
 
 pub(crate) mod channels;
+pub(crate) mod frame_table;
 pub(crate) mod index_cache;
 mod metadata;
 mod model;
@@ -25,6 +26,7 @@ pub(crate) struct Serving {
     targets: Targets,
     channels: Arc<ChannelTable>,
     indexes: Arc<IndexCache>,
+    frames: FrameTables,
 }
 
 impl Serving {
@@ -45,6 +47,7 @@ impl Serving {
                 settings.virtual_precincts,
                 metrics.index_chunks_read.clone(),
             )),
+            frames: FrameTables::new(storage.clone()),
         }
     }
 
@@ -58,6 +61,10 @@ impl Serving {
 
     pub(crate) const fn indexes(&self) -> &Arc<IndexCache> {
         &self.indexes
+    }
+
+    pub(crate) const fn frames(&self) -> &FrameTables {
+        &self.frames
     }
 
     /// Names may mean something else from now on.

@@ -17,12 +17,14 @@ mod room;
 mod stored_file;
 mod temp;
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use catalog::{IndexKey, ObjectKey};
 use futures_util::stream::BoxStream;
+use tempfile::NamedTempFile;
 
 pub use error::StorageError;
 pub use file::Hole;
@@ -149,6 +151,33 @@ impl Storage {
         match &self.backend {
             Backend::Local(local) => local.open_object(key),
             Backend::Remote(remote) => remote.open_blocking(Name::Object(*key)),
+        }
+    }
+
+    /// A stored object as a file of its own, to be lent to another process. Blocking; what lies in a bucket is copied.
+    ///
+    /// # Errors
+    ///
+    /// - [`StorageError::Missing`] if it is not there.
+    pub(crate) fn lend_object(&self, key: &ObjectKey) -> Result<File, StorageError> {
+        let object = self.open_object(key)?;
+        if let Some(file) = object.to_file() {
+            return Ok(file?);
+        }
+        let mut temp = self.new_temp(u64::MAX)?;
+        temp.copy_all(&*object)?;
+        Ok(temp.complete()?.file.into_file())
+    }
+
+    /// A file for another process to write, on the file system of what is not stored yet; gone when dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub(crate) fn new_scratch(&self) -> Result<NamedTempFile, StorageError> {
+        match &self.backend {
+            Backend::Local(local) => local.temp_file(),
+            Backend::Remote(remote) => remote.temp_file(),
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Metrics {
     pub(crate) import_refused: Counter,
     pub(crate) index_chunks_read: Counter,
     pub(crate) handler_panics: Counter,
+    pub(crate) jobs: Gauge,
+    pub(crate) jobs_failed: Gauge,
 }
 
 impl Metrics {
@@ -97,6 +99,8 @@ impl Metrics {
             import_refused: counter!("precinct_import_refused_total"),
             index_chunks_read: counter!("precinct_index_chunks_read_total"),
             handler_panics: counter!("precinct_handler_panics_total"),
+            jobs: gauge!("precinct_jobs"),
+            jobs_failed: gauge!("precinct_jobs_failed"),
         })
     }
 
@@ -159,6 +163,8 @@ fn describe_all(recorder: &impl metrics::Recorder) {
         describe_counter!("precinct_imported_total", "objects taken by the import route");
         describe_counter!("precinct_import_refused_total", "objects refused by the import route");
         describe_counter!("precinct_index_chunks_read_total", "16 KiB chunks of index files read from storage");
+        describe_gauge!("precinct_jobs", "jobs that are queued or running");
+        describe_gauge!("precinct_jobs_failed", "jobs that failed and are not tried again by themselves");
         describe_counter!("precinct_handler_panics_total", "requests ended by a panic");
     });
 }

@@ -4,6 +4,8 @@
 //! became of it, so that a crash at any moment leaves the job in the queue; doing it twice gives the same index under
 //! the same key. A JPIP request that comes before the index stands does the work itself, once for all that wait.
 
+pub mod apart;
+pub mod derive;
 mod findings;
 pub(crate) mod index_object;
 pub mod presentation;
@@ -18,8 +20,10 @@ use catalog::{Catalog, CatalogError, IndexFacts, IndexKey, JobKind, ObjectKey, R
 use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::storage::{Storage, StorageError};
+use derive::{Derive, Derived, Deriver};
 use index_object::{IndexFailure, NewIndex, index_stored};
 use single_flight::{Flight, SingleFlight};
 
@@ -53,12 +57,22 @@ struct Inner {
     catalog: Catalog,
     /// The node that jobs are claimed for: the same after a restart, and nobody else's.
     node: String,
-    /// Objects indexed at the same time, by jobs and by requests together.
-    permits: Arc<Semaphore>,
+    /// What is indexed takes milliseconds, what is derived may take minutes: neither waits for the other.
+    indexing: Turns,
+    deriving: Turns,
     single: SingleFlight,
-    due: Notify,
-    stopping: AtomicBool,
+    stopping: CancellationToken,
     put_off: AtomicBool,
+    /// Who makes objects that others are served from, if that is wanted.
+    deriver: Option<Deriver>,
+}
+
+/// Work of one kind.
+#[derive(Debug)]
+struct Turns {
+    /// Objects worked on at the same time, by jobs and by requests together.
+    permits: Arc<Semaphore>,
+    due: Notify,
 }
 
 /// A job begun this often without an end takes the process with it, or something like it.
@@ -75,6 +89,9 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(2 * 60 * 60);
 const STALE_LOOK: Duration = Duration::from_secs(5 * 60);
 
+/// How long who asks for an object waits for its work to be done.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How often the queue is looked at without being told to.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -82,29 +99,51 @@ impl Worker {
     /// A worker on this store and catalog, which claims jobs for `node`; nothing runs before [`Worker::start`].
     #[must_use]
     pub fn new(storage: Storage, catalog: Catalog, node: &str) -> Self {
-        let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let turns = || Turns { permits: Arc::new(Semaphore::new(parallel())), due: Notify::new() };
         let inner = Inner {
             storage,
             catalog,
             node: node.to_owned(),
-            permits: Arc::new(Semaphore::new(parallel)),
+            indexing: turns(),
+            deriving: turns(),
             single: SingleFlight::default(),
-            due: Notify::new(),
-            stopping: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
             put_off: AtomicBool::new(false),
+            deriver: None,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The same, but one that also makes objects of which others are served. For a worker that nobody has a copy of.
+    #[must_use]
+    pub fn deriving(mut self, deriver: Deriver) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.deriver = Some(deriver).filter(|deriver| deriver.kind != Derive::Off);
+        }
+        self
+    }
+
+    /// Whether something is made of pixel data that is not JPEG 2000.
+    #[must_use]
+    pub fn derives(&self) -> bool {
+        self.inner.deriver.is_some()
     }
 
     /// Takes up what an earlier process left behind, and then works until [`Worker::stop`].
     pub fn start(&self) -> JoinHandle<()> {
         let worker = self.clone();
-        tokio::spawn(async move { worker.run().await })
+        tokio::spawn(async move {
+            if let Err(error) = worker.take_up().await {
+                tracing::error!(%error, "jobs of an earlier run could not be taken up");
+            }
+            tokio::join!(worker.run(JobKind::Index), worker.run(JobKind::Derive));
+        })
     }
 
     /// Says that a job was queued.
     pub fn wake(&self) {
-        self.inner.due.notify_one();
+        self.inner.indexing.due.notify_one();
+        self.inner.deriving.due.notify_one();
     }
 
     /// Whether a job had to be put off since the start, for a reason outside of its object.
@@ -113,22 +152,25 @@ impl Worker {
         self.inner.put_off.load(Ordering::Acquire)
     }
 
-    /// Begins no more work and waits for what runs. Jobs that are not done stay in the queue.
+    /// Begins no more work and waits for what is being indexed; what is being derived is given up. Jobs that are not done
+    /// stay in the queue.
     pub async fn stop(&self) {
-        self.inner.stopping.store(true, Ordering::Release);
+        self.inner.stopping.cancel();
         self.wake();
-        let all = u32::try_from(std::thread::available_parallelism().map_or(1, NonZero::get)).unwrap_or(1);
-        if let Ok(permits) = self.inner.permits.acquire_many(all).await {
-            permits.forget();
+        let all = u32::try_from(parallel()).unwrap_or(1);
+        for Turns { permits, .. } in [&self.inner.indexing, &self.inner.deriving] {
+            if let Ok(permits) = permits.acquire_many(all).await {
+                permits.forget();
+            }
+            permits.close();
         }
-        self.inner.permits.close();
         // Those that were put off, or never got their turn: an orderly end must not count as one of their attempts.
         if let Err(error) = self.inner.catalog.release_claimed(&self.inner.node).await {
             tracing::error!(%error, "jobs wait for the next start");
         }
     }
 
-    /// The target as it is once indexing has been tried: indexed or unservable. Who asks while the index is being made
+    /// The target as it is once indexing has been tried: indexed or unservable, or as it was if that takes long. Who asks while the index is being made
     /// waits for it; the work goes on if the asker goes away.
     ///
     /// # Errors
@@ -139,8 +181,10 @@ impl Worker {
             return Ok(target.clone());
         }
         let (worker, key) = (self.clone(), target.object_key);
-        let work = tokio::spawn(async move { worker.index(key).await });
-        work.await.ok().ok_or(WorkError::Stopping)??;
+        let mut work = tokio::spawn(async move { worker.index(key).await });
+        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+            done.ok().ok_or(WorkError::Stopping)??;
+        }
         let row = self.inner.catalog.target(&target.target).await?;
         Ok(row.unwrap_or_else(|| target.clone()))
     }
@@ -152,10 +196,12 @@ impl Worker {
     ///
     /// If the object cannot be indexed now, or the store or the catalog fails; the object stays as it was.
     pub async fn index_again(&self, key: ObjectKey) -> Result<(), WorkError> {
+        // An object that is served from another has none of its own.
+        let key = self.inner.catalog.derived_of(key).await?.unwrap_or(key);
         let worker = self.clone();
         let work = tokio::spawn(async move {
             let _flight = worker.inner.single.take(key).await;
-            let permit = Arc::clone(&worker.inner.permits).acquire_owned().await;
+            let permit = Arc::clone(&worker.inner.indexing.permits).acquire_owned().await;
             let _permit = permit.ok().ok_or(WorkError::Stopping)?;
             match worker.index_and_store(key).await {
                 Ok(facts) => Ok(worker.inner.catalog.set_indexed(key, facts).await?),
@@ -166,22 +212,23 @@ impl Worker {
         work.await.ok().ok_or(WorkError::Stopping)?
     }
 
-    async fn run(&self) {
-        if let Err(error) = self.take_up().await {
-            tracing::error!(%error, "jobs of an earlier run could not be taken up");
+    async fn run(&self, kind: JobKind) {
+        if kind == JobKind::Derive && !self.derives() {
+            return;
         }
+        let turns = self.turns(kind);
         let mut looked_for_stale = Instant::now();
-        while let Ok(permit) = Arc::clone(&self.inner.permits).acquire_owned().await {
-            if self.inner.stopping.load(Ordering::Acquire) {
+        while let Ok(permit) = Arc::clone(&turns.permits).acquire_owned().await {
+            if self.inner.stopping.is_cancelled() {
                 return;
             }
-            match self.begin_jobs(permit).await {
+            match self.begin_jobs(kind, permit).await {
                 Ok(0) => {
                     if looked_for_stale.elapsed() >= STALE_LOOK {
                         looked_for_stale = Instant::now();
                         self.take_over().await;
                     }
-                    drop(tokio::time::timeout(LOOK, self.inner.due.notified()).await);
+                    drop(tokio::time::timeout(LOOK, turns.due.notified()).await);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -197,7 +244,13 @@ impl Worker {
         if left > 0 {
             tracing::info!(jobs = left, "taking up jobs that an earlier run did not end");
         }
-        let words = format!("indexing was begun {ATTEMPTS} times and never came to an end");
+        if self.derives() {
+            let queued = self.inner.catalog.queue_derivations().await?;
+            if queued > 0 {
+                tracing::info!(jobs = queued, "objects that are not JPEG 2000 are queued to be made interactive");
+            }
+        }
+        let words = format!("the work was begun {ATTEMPTS} times and never came to an end");
         let given_up = self.inner.catalog.give_up_jobs(ATTEMPTS, Reason::new(ReasonKind::Failed, words)).await?;
         if given_up > 0 {
             tracing::error!(jobs = given_up, "jobs that never came to an end were given up");
@@ -215,18 +268,20 @@ impl Worker {
     }
 
     /// Begins as many jobs as there is room for, the given permit included; returns how many.
-    async fn begin_jobs(&self, first: OwnedSemaphorePermit) -> Result<usize, CatalogError> {
+    async fn begin_jobs(&self, kind: JobKind, first: OwnedSemaphorePermit) -> Result<usize, CatalogError> {
         let mut permits = vec![first];
-        while let Ok(permit) = Arc::clone(&self.inner.permits).try_acquire_owned() {
+        while let Ok(permit) = Arc::clone(&self.turns(kind).permits).try_acquire_owned() {
             permits.push(permit);
         }
         let limit = u32::try_from(permits.len()).unwrap_or(1);
-        let jobs = self.inner.catalog.claim_jobs(JobKind::Index, &self.inner.node, limit).await?;
+        let jobs = self.inner.catalog.claim_jobs(kind, &self.inner.node, limit).await?;
         let begun = jobs.len();
         for (job, permit) in jobs.into_iter().zip(permits) {
             let worker = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = worker.index_with(job.object_key, permit).await {
+                if let Err(error) = worker.index_with(job.object_key, permit).await
+                    && !worker.inner.stopping.is_cancelled()
+                {
                     tracing::error!(object.key = %job.object_key, %error, "a job is put off");
                     worker.inner.put_off.store(true, Ordering::Release);
                     tokio::time::sleep(BACK_OFF).await;
@@ -257,7 +312,9 @@ impl Worker {
         if self.inner.catalog.object_state(key).await? != Some(State::Stored) {
             return Ok(());
         }
-        let permit = Arc::clone(&self.inner.permits).acquire_owned().await.ok().ok_or(WorkError::Stopping)?;
+        let is_derived = self.inner.catalog.has_job(JobKind::Derive, key).await?;
+        let turns = self.turns(if is_derived { JobKind::Derive } else { JobKind::Index });
+        let permit = Arc::clone(&turns.permits).acquire_owned().await.ok().ok_or(WorkError::Stopping)?;
         self.index_in_flight(key, permit, flight).await
     }
 
@@ -272,6 +329,9 @@ impl Worker {
             return Ok(());
         }
         let began = Instant::now();
+        if self.inner.catalog.has_job(JobKind::Derive, key).await? {
+            return self.derive(key).await;
+        }
         let outcome = self.index_and_store(key).await;
         match outcome {
             Ok(facts) => {
@@ -282,14 +342,51 @@ impl Worker {
                 tracing::info!(object.key = %key, codestreams, index.size_bytes = size, duration_ms, damage, "indexed");
                 Ok(())
             }
-            Err(IndexFailure::Object(reason)) => {
+            Err(failure) => self.give_up(key, failure).await,
+        }
+    }
+
+    /// Makes the object that another is served from.
+    async fn derive(&self, key: ObjectKey) -> Result<(), WorkError> {
+        let Some(deriver) = &self.inner.deriver else {
+            let reason = Reason::new(ReasonKind::NotJpeg2000, "nothing is made of such objects here");
+            return Ok(self.inner.catalog.set_unservable(key, reason).await?);
+        };
+        let began = Instant::now();
+        let derived = tokio::select! {
+            derived = derive::derive(&self.inner.storage, deriver, key) => derived,
+            () = self.inner.stopping.cancelled() => return Err(WorkError::Stopping),
+        };
+        match derived {
+            Ok(Derived { key: derived, size, facts }) => {
+                let codestreams = facts.codestreams;
+                self.inner.catalog.set_derived(key, derived, size, facts).await?;
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(object.key = %key, derived.key = %derived, codestreams, duration_ms, "derived");
+                Ok(())
+            }
+            Err(failure) => self.give_up(key, failure).await,
+        }
+    }
+
+    fn turns(&self, kind: JobKind) -> &Turns {
+        match kind {
+            JobKind::Index => &self.inner.indexing,
+            JobKind::Derive => &self.inner.deriving,
+        }
+    }
+
+    /// Says what became of an object whose work failed.
+    async fn give_up(&self, key: ObjectKey, failure: IndexFailure) -> Result<(), WorkError> {
+        match failure {
+            IndexFailure::Object(reason) => {
                 tracing::warn!(object.key = %key, %reason, "not servable");
                 Ok(self.inner.catalog.set_unservable(key, reason).await?)
             }
             // Says nothing of this object.
-            Err(IndexFailure::Write(error)) => Err(error.into()),
-            Err(IndexFailure::Store(error)) if error.is_of_the_process() => Err(error.into()),
-            Err(IndexFailure::Store(error)) => {
+            IndexFailure::Write(error) => Err(error.into()),
+            IndexFailure::Store(error) if error.is_of_the_process() => Err(error.into()),
+            IndexFailure::Store(error) => {
                 tracing::error!(object.key = %key, %error, "the stored bytes cannot be read");
                 let reason = Reason::new(ReasonKind::Failed, "the stored bytes cannot be read");
                 Ok(self.inner.catalog.set_unservable(key, reason).await?)
@@ -322,6 +419,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Objects of one kind that are worked on at the same time.
+fn parallel() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Stores a new index; returns its facts, complete. Blocking.

@@ -61,7 +61,7 @@ fn is(value: &str) -> Want {
 /// The first values of an attribute of all answers.
 fn values(answers: &Answers, tag: u32) -> Vec<&str> {
     let value = |found: &'_ catalog::Found| {
-        found.attributes.get(&format!("{tag:08X}"))?.get("Value")?.get(0)?.as_str().map(str::to_owned)
+        found.attributes.of(|_| true).get(&format!("{tag:08X}"))?.get("Value")?.get(0)?.as_str().map(str::to_owned)
     };
     answers.found.iter().map(|found| value(found).unwrap_or_default().leak() as &str).collect()
 }

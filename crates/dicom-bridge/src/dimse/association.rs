@@ -1,19 +1,27 @@
 //! One association: PDUs in, events out.
 
+mod messages;
+mod sending;
+
 use std::collections::VecDeque;
 use std::io::Cursor;
 
 use bytes::{Buf as _, BytesMut};
 use dicom_ul::pdu::{
-    AbortRQServiceProviderReason, AbortRQSource, AssociationRJ, PDataValue, PDataValueType, Pdu, ReadError, read_pdu,
-    write_pdu,
+    AbortRQServiceProviderReason, AbortRQSource, AssociationAC, AssociationRJ, AssociationRQ, PDataValue, Pdu,
+    ReadError, read_pdu,
 };
 use thiserror::Error;
 
+pub use sending::StoreAnnouncement;
+
+use super::MAX_PDU;
 use super::command::{Command, CommandError};
-use super::negotiation::{PresentationContext, negotiate};
+use super::negotiation::{PresentationContext, max_pdu_of, negotiate};
+use super::preference::Preference;
+use super::requestor::Requestor;
+use super::service::Service;
 use super::status::Status;
-use super::{MAX_COMMAND, MAX_PDU};
 
 /// Who accepts associations, and of whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +30,33 @@ pub struct Acceptor {
     pub ae_title: String,
     /// The titles that may call; all if absent.
     pub calling_ae_titles: Option<Vec<String>>,
+    /// Which transfer syntaxes are taken of those that are offered.
+    pub preference: Preference,
 }
 
 impl Acceptor {
+    /// One that takes whoever calls it by this title.
+    #[must_use]
+    pub fn new(ae_title: &str) -> Self {
+        Self { ae_title: ae_title.to_owned(), calling_ae_titles: None, preference: Preference::default() }
+    }
+
     pub(super) fn admits(&self, calling: &str) -> bool {
         self.calling_ae_titles.as_ref().is_none_or(|titles| titles.iter().any(|title| title == calling))
     }
 }
 
-/// An association in the role of its acceptor [PS3.8 9.2].
+/// An association, in the role of its acceptor or of its requestor [PS3.8 9.2].
 ///
 /// ```text
-/// buffer() ◄── bytes that came ── poll() ──► Event ─► respond(..) ─► take_output() ──► bytes to send
+/// buffer() ◄── bytes that came ── poll() ──► Event ─► respond(..), store(..) ─► take_output() ──► bytes to send
 /// ```
+///
+/// It is synchronous [PS3.7 D.3.3.3]: one request of the peer at a time is answered, and one of ours awaits its
+/// response; the two may overlap, as in a C-GET.
 #[derive(Debug)]
 pub struct Association {
-    acceptor: Acceptor,
+    role: Role,
     received: BytesMut,
     output: Vec<u8>,
     state: State,
@@ -46,8 +65,21 @@ pub struct Association {
     command: Vec<u8>,
     /// The context in which a command set or a data set is under way.
     open: Option<Open>,
+    /// The request whose data set is being gathered.
+    gathering: Option<Request>,
+    /// Message ID of the request that is being performed, until its last response.
+    performing: Option<u16>,
+    /// Message ID of our request that has no response yet.
+    awaited: Option<u16>,
+    last_message: u16,
     peer_max_pdu: u32,
     pdus: u64,
+}
+
+#[derive(Debug)]
+enum Role {
+    Acceptor(Acceptor),
+    Requestor(Requestor),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +87,8 @@ enum State {
     /// Nothing has been agreed on.
     Awaiting,
     Established,
+    /// We asked for its end.
+    Releasing,
     /// Nothing more is read.
     Ended,
 }
@@ -69,23 +103,32 @@ struct Open {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PDataKind {
     Command,
-    /// A data set that somebody takes.
-    Wanted,
-    /// A data set of a request that has been refused.
+    /// A data set that is handed on piece by piece.
+    Passed,
+    /// A data set that is handed on when it is whole.
+    Gathered,
+    /// A data set that nobody wants: of a request that has been refused, or of a response.
     Unwanted,
 }
 
 /// What the peer wants, or has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The association stands; the answer is in the output.
+    /// The association that was asked for stands; the answer is in the output.
     Established {
         /// The title that the requestor gives itself.
         calling_ae_title: String,
         /// Number of presentation contexts that were accepted, and of those that were proposed.
         contexts: (usize, usize),
+        /// The kind of user identity that the requestor showed, if any [PS3.7 D.3.3.7].
+        user_identity: Option<u8>,
     },
-    /// The association was rejected; the answer is in the output, and nothing follows.
+    /// The peer accepted the association that we asked for.
+    Accepted {
+        /// Number of presentation contexts that were accepted, and of those that were proposed.
+        contexts: (usize, usize),
+    },
+    /// The association was rejected, by us (the answer is in the output) or by the peer; nothing follows.
     Rejected {
         /// Why, in words.
         reason: String,
@@ -101,12 +144,22 @@ pub enum Event {
         /// Whether it is the last one.
         is_last: bool,
     },
+    /// Another request, with its whole data set; [`Association::answer`] must be called until it is final.
+    Request(Box<Request>),
+    /// The peer wants no more of the request that is being performed.
+    Cancelled,
+    /// The response to our request.
+    Response {
+        /// The status, as the peer's code has it.
+        status: u16,
+    },
     /// A request that was refused, in the output; what follows of it is passed over.
     Refused {
         /// The code that was answered.
         status: Status,
     },
-    /// The requestor ended the association in order; the answer is in the output, and nothing follows.
+    /// The association has ended in order, at the wish of either side; what is to be said is in the output, and nothing
+    /// follows.
     Released,
     /// The peer broke the association off; nothing follows.
     Aborted,
@@ -125,6 +178,21 @@ pub struct StoreRequest {
     command: Command,
 }
 
+/// A request with a short data set: C-FIND, C-MOVE, C-GET [PS3.7 9.1], or N-ACTION [PS3.7 10.1.4].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked for.
+    pub service: Service,
+    /// How.
+    pub command: Command,
+    /// The data set, not looked at, of [`MAX_DATA_SET`](super::MAX_DATA_SET) bytes at most.
+    pub data_set: Vec<u8>,
+    /// Transfer syntax of the presentation context, for the data sets of both directions.
+    pub transfer_syntax_uid: String,
+    /// Its presentation context.
+    pub context: u8,
+}
+
 /// Why an association cannot go on. The output holds the A-ABORT that says so to the peer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -141,11 +209,24 @@ pub enum AssociationError {
 }
 
 impl Association {
-    /// An association of which nothing has been read.
+    /// An association that a peer asks for, of which nothing has been read.
     #[must_use]
     pub fn new(acceptor: Acceptor) -> Self {
+        Self::begin(Role::Acceptor(acceptor))
+    }
+
+    /// An association that we ask for; the request is in the output.
+    #[must_use]
+    pub fn request(requestor: Requestor) -> Self {
+        let request = Pdu::AssociationRQ(requestor.request());
+        let mut association = Self::begin(Role::Requestor(requestor));
+        association.send(&request);
+        association
+    }
+
+    fn begin(role: Role) -> Self {
         Self {
-            acceptor,
+            role,
             received: BytesMut::new(),
             output: Vec::new(),
             state: State::Awaiting,
@@ -153,6 +234,10 @@ impl Association {
             values: VecDeque::new(),
             command: Vec::new(),
             open: None,
+            gathering: None,
+            performing: None,
+            awaited: None,
+            last_message: 0,
             peer_max_pdu: MAX_PDU,
             pdus: 0,
         }
@@ -178,7 +263,13 @@ impl Association {
     /// Whether no message has begun and no PDU has come in part, so that an end would be timely.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
-        self.open.is_none() && self.received.is_empty() && self.values.is_empty()
+        self.open.is_none() && self.performing.is_none() && self.received.is_empty() && self.values.is_empty()
+    }
+
+    /// The presentation contexts that were agreed on.
+    #[must_use]
+    pub fn contexts(&self) -> &[PresentationContext] {
+        &self.contexts
     }
 
     /// What the bytes that came so far amount to; `None` until more come.
@@ -214,11 +305,6 @@ impl Association {
         Ok(None)
     }
 
-    /// Answers a C-STORE.
-    pub fn respond(&mut self, request: &StoreRequest, status: Status, comment: Option<&str>) {
-        self.send_command(request.context, request.command.response(status, comment));
-    }
-
     /// Breaks the association off, for a reason that is not in what the peer sent.
     pub fn break_off(&mut self) {
         if self.state != State::Ended {
@@ -239,26 +325,24 @@ impl Association {
 
     fn pdu(&mut self, pdu: Pdu) -> Result<Option<Event>, AssociationError> {
         match (pdu, self.state) {
-            (Pdu::AssociationRQ(request), State::Awaiting) => {
-                let proposed = request.presentation_contexts.len();
-                match negotiate(request, &self.acceptor) {
-                    Ok(accepted) => {
-                        self.state = State::Established;
-                        self.peer_max_pdu = accepted.peer_max_pdu;
-                        self.contexts = accepted.contexts;
-                        self.send(&Pdu::AssociationAC(accepted.answer));
-                        let contexts = (self.contexts.len(), proposed);
-                        Ok(Some(Event::Established { calling_ae_title: accepted.calling_ae_title, contexts }))
-                    }
-                    Err(rejection) => Ok(Some(self.reject(rejection))),
-                }
+            (Pdu::AssociationRQ(request), State::Awaiting) => self.requested(request),
+            (Pdu::AssociationAC(answer), State::Awaiting) => self.accepted(&answer),
+            (Pdu::AssociationRJ(rejection), State::Awaiting) if matches!(self.role, Role::Requestor(_)) => {
+                self.state = State::Ended;
+                Ok(Some(Event::Rejected { reason: words_of(&rejection) }))
             }
             (Pdu::PData { data }, State::Established) => {
                 self.values.extend(data);
                 Ok(None)
             }
-            (Pdu::ReleaseRQ, State::Established) => {
+            // What was said before the peer saw our wish to end does not matter any more.
+            (Pdu::PData { .. }, State::Releasing) => Ok(None),
+            (Pdu::ReleaseRQ, State::Established | State::Releasing) => {
                 self.send(&Pdu::ReleaseRP);
+                self.state = State::Ended;
+                Ok(Some(Event::Released))
+            }
+            (Pdu::ReleaseRP, State::Releasing) => {
                 self.state = State::Ended;
                 Ok(Some(Event::Released))
             }
@@ -266,130 +350,43 @@ impl Association {
                 self.state = State::Ended;
                 Ok(Some(Event::Aborted))
             }
-            (_, State::Awaiting) => Err(AssociationError::Unexpected("the first PDU is no A-ASSOCIATE-RQ")),
-            _ => Err(AssociationError::Unexpected("a PDU that does not belong into an association that stands")),
+            _ => Err(AssociationError::Unexpected("a PDU that does not belong here")),
         }
     }
 
-    fn reject(&mut self, rejection: AssociationRJ) -> Event {
-        let reason = rejection.source.to_string();
-        self.send(&Pdu::AssociationRJ(rejection));
-        self.state = State::Ended;
-        Event::Rejected { reason }
-    }
-
-    /// Takes one presentation data value.
-    fn value(&mut self, value: PDataValue) -> Result<Option<Event>, AssociationError> {
-        let is_command = value.value_type == PDataValueType::Command;
-        let kind = match self.open {
-            None if is_command => PDataKind::Command,
-            Some(open) if open.context == value.presentation_context_id => open.kind,
-            _ => return Err(AssociationError::Unexpected("a data set without a command, or two messages at once")),
+    fn requested(&mut self, request: AssociationRQ) -> Result<Option<Event>, AssociationError> {
+        let Role::Acceptor(acceptor) = &self.role else {
+            return Err(AssociationError::Unexpected("a request for an association where an answer belongs"));
         };
-        if is_command != (kind == PDataKind::Command) {
-            return Err(AssociationError::Unexpected("a command set and a data set mixed"));
-        }
-        match kind {
-            PDataKind::Command => self.command_part(value),
-            PDataKind::Wanted | PDataKind::Unwanted => {
-                if value.is_last {
-                    self.open = None;
-                }
-                let event = Event::Data { bytes: value.data, is_last: value.is_last };
-                Ok((kind == PDataKind::Wanted).then_some(event))
+        let proposed = request.presentation_contexts.len();
+        match negotiate(request, acceptor) {
+            Ok(accepted) => {
+                self.state = State::Established;
+                self.peer_max_pdu = accepted.peer_max_pdu;
+                self.contexts = accepted.contexts;
+                self.send(&Pdu::AssociationAC(accepted.answer));
+                let contexts = (self.contexts.len(), proposed);
+                let (calling_ae_title, user_identity) = (accepted.calling_ae_title, accepted.user_identity);
+                Ok(Some(Event::Established { calling_ae_title, contexts, user_identity }))
+            }
+            Err(rejection) => {
+                let reason = words_of(&rejection);
+                self.send(&Pdu::AssociationRJ(rejection));
+                self.state = State::Ended;
+                Ok(Some(Event::Rejected { reason }))
             }
         }
     }
 
-    fn command_part(&mut self, value: PDataValue) -> Result<Option<Event>, AssociationError> {
-        let context = value.presentation_context_id;
-        if self.contexts.iter().all(|known| known.id != context) {
-            return Err(AssociationError::Unexpected("a presentation context that was not accepted"));
-        }
-        if self.command.len().saturating_add(value.data.len()) > MAX_COMMAND {
-            return Err(CommandError::TooLong(MAX_COMMAND).into());
-        }
-        self.command.extend_from_slice(&value.data);
-        self.open = Some(Open { context, kind: PDataKind::Command });
-        if !value.is_last {
-            return Ok(None);
-        }
-        let command = Command::parse(&std::mem::take(&mut self.command))?;
-        self.open = None;
-        self.dispatch(context, command)
-    }
-
-    fn dispatch(&mut self, context: u8, command: Command) -> Result<Option<Event>, AssociationError> {
-        let set_follows = |kind| command.has_data_set.then_some(Open { context, kind });
-        match command.field {
-            Command::C_ECHO => {
-                self.open = set_follows(PDataKind::Unwanted);
-                self.send_command(context, command.response(Status::Success, None));
-                Ok(Some(Event::Echo))
-            }
-            Command::C_STORE => {
-                self.open = set_follows(PDataKind::Wanted);
-                self.store(context, command)
-            }
-            // Nothing that could be cancelled is ever under way.
-            Command::C_CANCEL => Ok(None),
-            _ if command.is_response() => {
-                Err(AssociationError::Unexpected("a response to a request that was not sent"))
-            }
-            _ => {
-                self.open = set_follows(PDataKind::Unwanted);
-                let words = "this operation is not provided here";
-                Ok(Some(self.refuse(context, &command, Status::UnrecognizedOperation, words)))
-            }
-        }
-    }
-
-    fn store(&mut self, context: u8, command: Command) -> Result<Option<Event>, AssociationError> {
-        if !command.has_data_set {
-            return Ok(Some(self.refuse(context, &command, Status::CannotUnderstand, "no data set was announced")));
-        }
-        let agreed = self.contexts.iter().find(|known| known.id == context);
-        let agreed = agreed.ok_or(AssociationError::Unexpected("a presentation context that was not accepted"))?;
-        let (class, instance) = (command.sop_class_uid.clone(), command.sop_instance_uid.clone());
-        let (Some(sop_class_uid), Some(sop_instance_uid)) = (class, instance) else {
-            self.open = Some(Open { context, kind: PDataKind::Unwanted });
-            let words = "the request does not name class and instance";
-            return Ok(Some(self.refuse(context, &command, Status::CannotUnderstand, words)));
+    fn accepted(&mut self, answer: &AssociationAC) -> Result<Option<Event>, AssociationError> {
+        let Role::Requestor(requestor) = &self.role else {
+            return Err(AssociationError::Unexpected("an answer to a request that was not sent"));
         };
-        if sop_class_uid != agreed.abstract_syntax {
-            self.open = Some(Open { context, kind: PDataKind::Unwanted });
-            let words = "the class is not that of the presentation context";
-            return Ok(Some(self.refuse(context, &command, Status::ClassNotSupported, words)));
-        }
-        let transfer_syntax_uid = agreed.transfer_syntax.clone();
-        Ok(Some(Event::Store(StoreRequest { sop_class_uid, sop_instance_uid, transfer_syntax_uid, context, command })))
-    }
-
-    fn refuse(&mut self, context: u8, command: &Command, status: Status, words: &str) -> Event {
-        self.send_command(context, command.response(status, Some(words)));
-        Event::Refused { status }
-    }
-
-    /// Sends a command set, in as many values as the peer's PDUs are short.
-    fn send_command(&mut self, context: u8, set: Vec<u8>) {
-        // The header of a value takes 6 bytes of a PDU; nobody's limit is so low, but it is not ours to trust.
-        let most = usize::try_from(self.peer_max_pdu).unwrap_or(usize::MAX).saturating_sub(6).max(MIN_VALUE);
-        let count = set.len().div_ceil(most);
-        for (n, part) in set.chunks(most).enumerate() {
-            self.send(&Pdu::PData {
-                data: vec![PDataValue {
-                    presentation_context_id: context,
-                    value_type: PDataValueType::Command,
-                    is_last: n + 1 == count,
-                    data: part.to_vec(),
-                }],
-            });
-        }
-    }
-
-    fn send(&mut self, pdu: &Pdu) {
-        // Writing to memory fails only for PDUs with impossible texts, and those are ours.
-        let _written = write_pdu(&mut self.output, pdu);
+        let proposed = requestor.proposals.len();
+        self.contexts = requestor.accepted(answer);
+        self.peer_max_pdu = max_pdu_of(&answer.user_variables);
+        self.state = State::Established;
+        Ok(Some(Event::Accepted { contexts: (self.contexts.len(), proposed) }))
     }
 
     fn abort(&mut self, reason: AbortRQServiceProviderReason) {
@@ -398,8 +395,9 @@ impl Association {
     }
 }
 
-/// Bytes of a value that are sent whatever the peer says that it takes.
-const MIN_VALUE: usize = 128;
+fn words_of(rejection: &AssociationRJ) -> String {
+    rejection.source.to_string()
+}
 
 #[cfg(test)]
 mod tests;

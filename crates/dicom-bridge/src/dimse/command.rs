@@ -3,6 +3,7 @@
 use dicom_core::Tag;
 use thiserror::Error;
 
+use super::command_set::{CommandSet, NO_DATA_SET};
 use super::status::Status;
 use crate::element::{ElementHeader, Encoding};
 use crate::error::ObjectError;
@@ -20,8 +21,29 @@ pub struct Command {
     pub has_data_set: bool,
     /// Affected SOP Class UID (0000,0002), or Requested SOP Class UID (0000,0003).
     pub sop_class_uid: Option<String>,
-    /// Affected SOP Instance UID (0000,1000).
+    /// Affected SOP Instance UID (0000,1000), or Requested SOP Instance UID (0000,1001).
     pub sop_instance_uid: Option<String>,
+    /// Message ID Being Responded To (0000,0120): of a response, and of a C-CANCEL.
+    pub responds_to: Option<u16>,
+    /// Status (0000,0900) of a response.
+    pub status: Option<u16>,
+    /// Move Destination (0000,0600), an AE title without its padding.
+    pub move_destination: Option<String>,
+    /// Action Type ID (0000,1008).
+    pub action_type: Option<u16>,
+}
+
+/// How far the sub-operations of a retrieval have come [PS3.7 9.1.3, 9.1.4].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Sub-operations that have not begun.
+    pub remaining: u16,
+    /// Those that succeeded.
+    pub completed: u16,
+    /// Those that failed.
+    pub failed: u16,
+    /// Those that were done with a warning.
+    pub warning: u16,
 }
 
 /// Why a command set was refused.
@@ -42,6 +64,16 @@ pub enum CommandError {
 impl Command {
     /// Command Field of C-STORE-RQ.
     pub const C_STORE: u16 = 0x0001;
+    /// Command Field of C-GET-RQ.
+    pub const C_GET: u16 = 0x0010;
+    /// Command Field of C-FIND-RQ.
+    pub const C_FIND: u16 = 0x0020;
+    /// Command Field of C-MOVE-RQ.
+    pub const C_MOVE: u16 = 0x0021;
+    /// Command Field of N-EVENT-REPORT-RQ.
+    pub const N_EVENT_REPORT: u16 = 0x0100;
+    /// Command Field of N-ACTION-RQ.
+    pub const N_ACTION: u16 = 0x0130;
     /// Command Field of C-ECHO-RQ.
     pub const C_ECHO: u16 = 0x0030;
     /// Command Field of C-CANCEL-RQ.
@@ -74,8 +106,12 @@ impl Command {
                 Tag(0, 0x0002 | 0x0003) => command.sop_class_uid = parse_uid(value, "AffectedSOPClassUID")?,
                 Tag(0, 0x0100) => field = number,
                 Tag(0, 0x0110) => command.message_id = number,
+                Tag(0, 0x0120) => command.responds_to = number,
+                Tag(0, 0x0600) => command.move_destination = ae_title(value),
                 Tag(0, 0x0800) => data_set_type = number,
-                Tag(0, 0x1000) => command.sop_instance_uid = parse_uid(value, "AffectedSOPInstanceUID")?,
+                Tag(0, 0x0900) => command.status = number,
+                Tag(0, 0x1008) => command.action_type = number,
+                Tag(0, 0x1000 | 0x1001) => command.sop_instance_uid = parse_uid(value, "AffectedSOPInstanceUID")?,
                 _ => {}
             }
         }
@@ -93,53 +129,65 @@ impl Command {
     /// The command set of the response. `comment` goes into Error Comment (0000,0902), as much of it as fits.
     #[must_use]
     pub fn response(&self, status: Status, comment: Option<&str>) -> Vec<u8> {
-        let mut elements = Vec::new();
-        if let Some(uid) = &self.sop_class_uid {
-            put_text(&mut elements, 0x0002, uid, 0);
-        }
-        put(&mut elements, 0x0100, &(self.field | RESPONSE).to_le_bytes());
-        put(&mut elements, 0x0120, &self.message_id.unwrap_or(0).to_le_bytes());
-        put(&mut elements, 0x0800, &NO_DATA_SET.to_le_bytes());
-        put(&mut elements, 0x0900, &status.code().to_le_bytes());
-        if let Some(comment) = comment {
-            // A backslash would divide the value, and every reader knows ASCII.
-            let plain = |c: char| if c.is_ascii_graphic() && c != '\\' { c } else { ' ' };
-            let comment: String = comment.chars().take(MAX_COMMENT).map(plain).collect();
-            put_text(&mut elements, 0x0902, comment.trim_end(), b' ');
-        }
-        if let Some(uid) = &self.sop_instance_uid {
-            put_text(&mut elements, 0x1000, uid, 0);
-        }
-        let mut set = Vec::with_capacity(elements.len() + 12);
-        put(&mut set, 0x0000, &u32::try_from(elements.len()).unwrap_or(u32::MAX).to_le_bytes());
-        set.append(&mut elements);
-        set
+        self.response_with(&Answer { status, comment, progress: None, data_set: None })
+    }
+
+    /// The command set of a response that may say more. That of an N-ACTION names class and instance as the request did.
+    #[must_use]
+    pub fn response_with(&self, answer: &Answer<'_>) -> Vec<u8> {
+        let set = CommandSet::new()
+            .uid_if_some(0x0002, self.sop_class_uid.as_deref())
+            .number(0x0100, self.field | RESPONSE)
+            .number(0x0120, self.message_id.unwrap_or(0))
+            .data_set(answer.data_set.is_some())
+            .number(0x0900, answer.status.code())
+            .comment(answer.comment)
+            .uid_if_some(0x1000, self.sop_instance_uid.as_deref());
+        let set = match &answer.progress {
+            // How much remains is said only while something may remain [PS3.7 9.1.3.1, 9.1.4.1].
+            Some(progress) if answer.status.is_final() && answer.status != Status::Cancelled => {
+                set.number(0x1021, progress.completed).number(0x1022, progress.failed).number(0x1023, progress.warning)
+            }
+            Some(progress) => set
+                .number(0x1020, progress.remaining)
+                .number(0x1021, progress.completed)
+                .number(0x1022, progress.failed)
+                .number(0x1023, progress.warning),
+            None => set,
+        };
+        set.finish()
     }
 }
 
-/// Command Data Set Type when no data set follows.
-const NO_DATA_SET: u16 = 0x0101;
+/// What a response says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// What became of the request.
+    pub status: Status,
+    /// Why, for a person; no attribute's value.
+    pub comment: Option<&'a str>,
+    /// Of a retrieval: how far it has come.
+    pub progress: Option<Progress>,
+    /// The data set that goes with it, in the transfer syntax of the presentation context.
+    pub data_set: Option<&'a [u8]>,
+}
+
+impl Answer<'_> {
+    /// An answer that is a status and nothing else.
+    #[must_use]
+    pub const fn of(status: Status) -> Self {
+        Self { status, comment: None, progress: None, data_set: None }
+    }
+}
 
 /// The bit of Command Field that makes a response of it.
 const RESPONSE: u16 = 0x8000;
 
-/// Characters of a value of VR LO.
-const MAX_COMMENT: usize = 64;
-
-fn put(set: &mut Vec<u8>, element: u16, value: &[u8]) {
-    set.extend([0, 0]);
-    set.extend(element.to_le_bytes());
-    set.extend(u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-    set.extend(value);
-}
-
-/// A text, padded to even length.
-fn put_text(set: &mut Vec<u8>, element: u16, text: &str, padding: u8) {
-    let mut value = text.as_bytes().to_vec();
-    if !value.len().is_multiple_of(2) {
-        value.push(padding);
-    }
-    put(set, element, &value);
+/// An AE title, which is compared without the spaces around it; `None` if nothing else is there, or it is none.
+fn ae_title(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\0']);
+    let is_title = (1..=16).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    is_title.then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -155,6 +203,7 @@ mod tests {
             has_data_set: true,
             sop_class_uid: Some("1.2.840.10008.5.1.4.1.1.2".into()),
             sop_instance_uid: Some("1.2.3".into()),
+            ..Command::default()
         }
     }
 
@@ -197,6 +246,36 @@ mod tests {
         assert!(Command::parse(&of([8, 0, 0x18, 0], b"1.2")).is_err(), "another group");
         assert!(Command::parse(&[of([0, 0, 2, 0], b"../../x ")].concat()).is_err(), "no UID");
         assert!(Command::parse(&[0, 0, 2, 0, 255, 255, 255, 255]).is_err(), "undefined length");
+    }
+
+    #[test]
+    fn ps3_7_9_1_4_counters_stand_in_pending_and_final_responses() {
+        let progress = Some(Progress { remaining: 3, completed: 1, failed: 2, warning: 0 });
+        let set = |status| store().response_with(&Answer { progress, ..Answer::of(status) });
+        let counter = |set: &[u8], element: u8| {
+            let at = set.windows(8).position(|bytes| bytes == [0, 0, element, 0x10, 2, 0, 0, 0])?;
+            set.get(at + 8).copied()
+        };
+        let pending = set(Status::Pending);
+        assert_eq!([0x20, 0x21, 0x22, 0x23].map(|element| counter(&pending, element)), [3, 1, 2, 0].map(Some));
+        assert_eq!(counter(&set(Status::Cancelled), 0x20), Some(3));
+        assert_eq!(counter(&set(Status::SubOperationsFailed), 0x20), None);
+        assert_eq!(counter(&set(Status::SubOperationsFailed), 0x22), Some(2));
+    }
+
+    #[test]
+    fn a_move_destination_is_a_title_or_nothing() {
+        for (value, title) in [
+            (&b"SINK    "[..], Some("SINK")),
+            (b" A B\0", Some("A B")),
+            (b"", None),
+            (b"    ", None),
+            (b"SEVENTEEN_LETTERS", None),
+            (b"\xff\xfe", None),
+            (b"A\nB", None),
+        ] {
+            assert_eq!(ae_title(value).as_deref(), title, "{value:?}");
+        }
     }
 
     proptest! {

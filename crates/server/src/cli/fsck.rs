@@ -12,6 +12,8 @@ use crate::config::DataArgs;
 use crate::fsck::{Fsck, Mending, Treatment};
 use crate::ingest::Ingest;
 use crate::worker::Worker;
+use crate::worker::apart::{Apart, Limits};
+use crate::worker::derive::{Derive, Deriver};
 
 /// Check stored bytes, rows and indexes against each other
 ///
@@ -54,7 +56,8 @@ pub(super) async fn run(args: FsckArgs) -> anyhow::Result<ExitCode> {
 /// Checks; returns how much is still wrong.
 async fn check(args: &FsckArgs) -> anyhow::Result<u64> {
     let stored = Stored::open(&args.data.settle()?).await?;
-    let worker = Worker::new(stored.storage.clone(), stored.catalog.clone(), stored.data.node());
+    let deriver = Deriver { kind: Derive::default(), apart: Apart::of_this_program(Limits::default()) };
+    let worker = Worker::new(stored.storage.clone(), stored.catalog.clone(), stored.data.node()).deriving(deriver);
     let ingest = Ingest::new(stored.storage.clone(), stored.catalog.clone(), worker.clone());
     let treatment = if args.repair {
         worker.start();

@@ -134,7 +134,7 @@ fn show_object(object: &ScannedObject, out: &mut dyn Write) -> anyhow::Result<()
     writeln!(out, "DICOM object, {} ({})", object.transfer_syntax.name(), object.transfer_syntax.uid())?;
     match &object.pixel_data {
         PixelData::None => writeln!(out, "  no pixel data")?,
-        PixelData::Native => writeln!(out, "  pixel data not encapsulated")?,
+        PixelData::Native(_) => writeln!(out, "  pixel data not encapsulated")?,
         PixelData::Unusable(reason) => writeln!(out, "  pixel data unusable: {reason}")?,
         PixelData::Encapsulated { frames, notes } => {
             writeln!(out, "  {} frames, {} announced", frames.len(), object.attributes.number_of_frames)?;

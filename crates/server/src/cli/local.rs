@@ -80,7 +80,7 @@ impl LocalFile {
                 {
                     frames.iter().map(|frame| self.bare_codestream(frame)).collect()
                 }
-                PixelData::Encapsulated { .. } | PixelData::Native => {
+                PixelData::Encapsulated { .. } | PixelData::Native(_) => {
                     bail!("its pixel data are not JPEG 2000 ({})", object.transfer_syntax.name())
                 }
                 PixelData::None => bail!("it has no pixel data"),

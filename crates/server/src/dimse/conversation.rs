@@ -1,79 +1,41 @@
-//! One association on its socket, from the first byte to the last.
+//! One association that a peer asked for, from the first byte to the last.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::BufMut as _;
-use dicom_bridge::dimse::{Acceptor, Association, AssociationError, Event};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use dicom_bridge::dimse::{Event, Request, Service};
 use tokio_util::sync::CancellationToken;
 
-use super::PATIENCE;
+use super::committing;
+use super::finding;
+use super::link::{Break, Link};
 use super::receiving::{Receiving, Verdict};
+use super::retrieving;
 use crate::app::App;
 
 /// An association and what it is receiving.
 pub(super) struct Conversation {
-    tcp: TcpStream,
-    address: SocketAddr,
-    association: Association,
+    link: Link,
     app: Arc<App>,
     drain: CancellationToken,
+    calling_ae_title: String,
     receiving: Option<Receiving>,
     stored: u64,
     refused: u64,
 }
 
-/// Why a conversation broke off.
-#[derive(Debug, thiserror::Error)]
-enum Break {
-    #[error(transparent)]
-    Protocol(#[from] AssociationError),
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
-    #[error("the peer aborted it")]
-    Aborted,
-    #[error("the peer closed the connection without a release")]
-    Closed,
-    #[error("the peer was silent for too long, or too slow")]
-    Silent,
-    #[error("the server is shutting down")]
-    Draining,
-}
-
-/// Bytes read from the socket at a time.
-const READ: usize = 64 * 1024;
-
 impl Conversation {
-    pub(super) fn new(
-        tcp: TcpStream,
-        address: SocketAddr,
-        acceptor: Acceptor,
-        app: Arc<App>,
-        drain: CancellationToken,
-    ) -> Self {
-        let association = Association::new(acceptor);
-        Self { tcp, address, association, app, drain, receiving: None, stored: 0, refused: 0 }
+    pub(super) const fn new(link: Link, app: Arc<App>, drain: CancellationToken) -> Self {
+        Self { link, app, drain, calling_ae_title: String::new(), receiving: None, stored: 0, refused: 0 }
     }
 
     /// Converses until either side ends it.
     pub(super) async fn run(mut self) {
-        if let Err(error) = self.tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY cannot be set");
-        }
         let ended = self.converse().await;
         if let Err(reason) = &ended {
-            if matches!(reason, Break::Silent | Break::Draining) {
-                self.association.break_off();
-            }
-            // The A-ABORT; a peer that does not take it has gone.
-            let _gone = self.flush().await;
+            self.link.break_off(reason).await;
         }
-        let _gone = timeout(PATIENCE.write, self.tcp.shutdown()).await;
-        let (peer, stored, refused) = (self.address, self.stored, self.refused);
+        self.link.close().await;
+        let (peer, stored, refused) = (self.link.address(), self.stored, self.refused);
         match ended {
             Ok(()) => tracing::info!(peer.address = %peer, stored, refused, "association ended"),
             Err(reason) => tracing::warn!(peer.address = %peer, stored, refused, %reason, "association broke off"),
@@ -81,110 +43,87 @@ impl Conversation {
     }
 
     async fn converse(&mut self) -> Result<(), Break> {
-        let (mut pdus, mut deadline) = (0, Instant::now() + PATIENCE.read);
         loop {
-            while let Some(event) = self.association.poll()? {
-                let is_end = matches!(event, Event::Rejected { .. } | Event::Released);
-                let is_abort = event == Event::Aborted;
-                self.take(event).await;
-                self.flush().await?;
-                if is_abort {
-                    return Err(Break::Aborted);
-                }
-                if is_end {
+            let drain = Some(&self.drain).filter(|_| self.receiving.is_none());
+            let event = self.link.event(drain).await?;
+            match event {
+                Event::Released | Event::Rejected { .. } => {
+                    self.take(event).await?;
                     return Ok(());
                 }
+                Event::Aborted => return Err(Break::Aborted),
+                event => self.take(event).await?,
             }
-            // Time is given for a PDU, not for each of its bytes.
-            if self.association.pdus() > pdus {
-                (pdus, deadline) = (self.association.pdus(), Instant::now() + PATIENCE.read);
-            }
-            self.receive(deadline).await?;
+            self.link.flush().await?;
         }
     }
 
-    async fn take(&mut self, event: Event) {
-        let metrics = self.app.metrics();
+    async fn take(&mut self, event: Event) -> Result<(), Break> {
+        let (metrics, peer) = (self.app.metrics(), self.link.address());
         match event {
-            Event::Established { calling_ae_title, contexts: (accepted, proposed) } => {
-                let (peer, title) = (self.address, calling_ae_title);
-                tracing::info!(peer.address = %peer, peer.ae_title = title, accepted, proposed, "association");
+            Event::Established { calling_ae_title, contexts: (accepted, proposed), user_identity } => {
+                let title = &calling_ae_title;
+                tracing::info!(
+                    peer.address = %peer, peer.ae_title = title, peer.user_identity = user_identity,
+                    accepted, proposed, "association"
+                );
+                self.calling_ae_title = calling_ae_title;
             }
             Event::Rejected { reason } => {
                 metrics.associations_refused.increment(1);
-                tracing::warn!(peer.address = %self.address, reason, "association rejected");
+                tracing::warn!(peer.address = %peer, reason, "association rejected");
             }
-            Event::Echo => tracing::debug!(peer.address = %self.address, "C-ECHO"),
+            Event::Echo => tracing::debug!(peer.address = %peer, "C-ECHO"),
             Event::Store(request) => self.receiving = Some(Receiving::begin(&self.app, request)),
-            Event::Data { bytes, is_last } => {
-                if let Some(receiving) = &mut self.receiving {
-                    receiving.add(&bytes).await;
-                }
-                if is_last && let Some(receiving) = self.receiving.take() {
-                    let Verdict { request, status, comment } = receiving.end(&self.app).await;
-                    match status.code() {
-                        0 => {
-                            self.stored += 1;
-                            metrics.stored.increment(1);
-                        }
-                        _ => {
-                            self.refused += 1;
-                            metrics.store_refused.increment(1);
-                        }
-                    }
-                    self.association.respond(&request, status, comment.as_deref());
-                }
-            }
+            Event::Data { bytes, is_last } => self.take_piece(&bytes, is_last).await?,
+            Event::Request(request) => self.perform(&request).await?,
             Event::Refused { status } => {
                 self.refused += 1;
                 metrics.store_refused.increment(1);
-                tracing::warn!(peer.address = %self.address, status = status.code(), "a request was refused");
+                tracing::warn!(peer.address = %peer, status = status.code(), "a request was refused");
             }
-            Event::Released | Event::Aborted => {}
+            Event::Cancelled | Event::Accepted { .. } | Event::Response { .. } | Event::Released | Event::Aborted => {}
         }
+        Ok(())
     }
 
-    /// Reads once from the socket; between messages the end of the server is heeded.
-    async fn receive(&mut self, deadline: Instant) -> Result<(), Break> {
-        let is_idle = self.receiving.is_none() && self.association.is_between_messages();
-        // Senders write the header of a PDU and its contents apart, with Nagle's algorithm on: each waits for our
-        // acknowledgement of the one before. The option does not last, so it is set around every read.
-        quick_ack(&self.tcp);
-        let buffer = self.association.buffer();
-        buffer.reserve(READ);
-        let mut limited = buffer.limit(READ);
-        let read = timeout_at(deadline, self.tcp.read_buf(&mut limited));
-        let read = tokio::select! {
-            biased;
-            () = self.drain.cancelled(), if is_idle => return Err(Break::Draining),
-            read = read => read,
-        };
-        quick_ack(&self.tcp);
-        let Ok(read) = read else { return Err(Break::Silent) };
-        if read? == 0 {
-            return Err(Break::Closed);
+    async fn take_piece(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Break> {
+        let Some(receiving) = &mut self.receiving else { return Ok(()) };
+        receiving.add(bytes).await;
+        if receiving.is_too_slow() {
+            return Err(Break::Silent);
         }
-        match &self.receiving {
-            Some(receiving) if receiving.is_too_slow() => Err(Break::Silent),
-            _ => Ok(()),
+        if is_last && let Some(receiving) = self.receiving.take() {
+            let Verdict { request, status, comment } = receiving.end(&self.app).await;
+            let metrics = self.app.metrics();
+            match status.code() {
+                0 => {
+                    self.stored += 1;
+                    metrics.stored.increment(1);
+                }
+                _ => {
+                    self.refused += 1;
+                    metrics.store_refused.increment(1);
+                }
+            }
+            self.link.association().respond(&request, status, comment.as_deref());
         }
+        Ok(())
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        let output = self.association.take_output();
-        if output.is_empty() {
-            return Ok(());
+    async fn perform(&mut self, request: &Request) -> Result<(), Break> {
+        self.link.begin_request();
+        match request.service {
+            Service::Find(root) => finding::find(&self.app, &mut self.link, request, root).await,
+            Service::Move(root) => {
+                retrieving::retrieve_by_move(&self.app, &mut self.link, request, root, &self.calling_ae_title).await
+            }
+            Service::Get(root) => retrieving::retrieve_by_get(&self.app, &mut self.link, request, root).await,
+            Service::StorageCommitment => {
+                committing::commit(&self.app, &mut self.link, request, &self.calling_ae_title).await
+            }
+            // Requests of these services come as events of their own.
+            Service::Verification | Service::Storage => Err(Break::Unexpected),
         }
-        match timeout(PATIENCE.write, self.tcp.write_all(&output)).await {
-            Ok(written) => written,
-            Err(_late) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-}
-
-fn quick_ack(tcp: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = tcp.set_quickack(true) {
-        tracing::trace!(%error, "TCP_QUICKACK cannot be set");
     }
 }

@@ -106,7 +106,7 @@ fn refused(error: StorageError) -> (Status, String) {
 
 /// The status of an object that was not taken [PS3.4 B.2.3]. What may succeed later is "out of resources", which senders
 /// try again.
-fn status_of(error: &IngestError) -> Status {
+pub(crate) fn status_of(error: &IngestError) -> Status {
     if error.is_full() {
         return Status::OutOfResources;
     }

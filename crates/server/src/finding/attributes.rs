@@ -3,11 +3,13 @@
 use catalog::Found;
 use serde_json::{Map, Number, Value, json};
 
-/// An answer with every attribute that is known of it.
-pub(crate) fn all_of(found: &Found) -> Map<String, Value> {
-    let mut attributes = typed(&found.attributes);
+/// Those attributes of an answer that are wanted, by tag as eight hex digits.
+pub(crate) fn of(found: &Found, is_wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
+    let mut attributes = typed(&found.attributes.of(&is_wanted));
     let mut put = |tag: &str, vr: &str, values: Vec<Value>| {
-        attributes.insert(tag.to_owned(), json!({ "vr": vr, "Value": values }));
+        if is_wanted(tag) {
+            attributes.insert(tag.to_owned(), json!({ "vr": vr, "Value": values }));
+        }
     };
     put("00080005", "CS", vec!["ISO_IR 192".into()]);
     put("00080056", "CS", vec!["ONLINE".into()]);

@@ -57,7 +57,12 @@ async fn readiness(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     (StatusCode::OK, "ready\n")
 }
 
-/// `GET /metrics`: counters in the Prometheus text format.
+/// `GET /metrics`: counters and gauges in the Prometheus text format.
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    // What the catalog does not say now stays as it was said last.
+    if let Ok(counts) = app.catalog().counts().await {
+        app.metrics().jobs.set(counts.jobs as f64);
+        app.metrics().jobs_failed.set(counts.failed_jobs as f64);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics().render())
 }

@@ -1,6 +1,12 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
+mod accept;
+mod capabilities;
 mod qido;
+mod stow;
+mod wado;
+
+pub(super) use capabilities::are_asked as asks_for_capabilities;
 
 use super::routes::Routes;
 
@@ -8,5 +14,5 @@ use super::routes::Routes;
 const BASE: &str = "/dicom-web";
 
 pub(super) fn routes() -> Routes {
-    Routes::new().nest(BASE, qido::routes())
+    capabilities::routes().nest(BASE, qido::routes().merge(wado::routes()).merge(stow::routes()))
 }

@@ -1,9 +1,6 @@
 //! `/api/v1/import`: one object as the body of a POST, streamed to the store.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -14,11 +11,11 @@ use axum::{
 use catalog::CatalogError;
 use codestream::Family;
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::{
     error::Problem,
+    intake::Intake,
     query,
     routes::{Answer, Content, Field, Kind, Operation, Routes, Shape},
 };
@@ -27,12 +24,6 @@ use crate::{
     ingest::{Announced, IngestError, NameError, Outcome},
     storage::{StorageError, TempObject},
 };
-
-/// A sender that is silent for so long has gone.
-const SILENCE: Duration = Duration::from_secs(30);
-
-/// Slower than this on average, counted from [`SILENCE`] on, is not a transfer but a hold on a connection.
-const BYTES_PER_SECOND: u64 = 1024;
 
 /// Bytes of a body that tell what it is: a DICOM file says so after its preamble.
 const FIRST_BYTES: usize = 132;
@@ -88,31 +79,18 @@ async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Proble
 /// # Errors
 ///
 /// 413 too large, 408 too slow, 400 cut off, 507 no room, 503 shutting down.
-pub(super) async fn receive(app: &App, headers: &HeaderMap, mut body: Body) -> Result<(TempObject, Vec<u8>), Problem> {
+pub(super) async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<(TempObject, Vec<u8>), Problem> {
     let limit = app.settings().max_import_bytes;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit) {
         return Err(too_large(limit));
     }
-    if app.is_draining() {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
-    }
+    let mut intake = Intake::begin(app, body)?;
     let mut temp = app.storage().new_temp(limit).map_err(storage_problem)?;
-    let (begun, mut received, mut first) = (Instant::now(), 0u64, Vec::new());
-    loop {
-        let Ok(frame) = tokio::time::timeout(SILENCE, body.frame()).await else {
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body stopped coming"));
-        };
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_broken| Problem::bad_request("the body ended too early"))?;
-        let Ok(bytes) = frame.into_data() else { continue };
-        received += bytes.len() as u64;
+    let mut first = Vec::new();
+    while let Some(bytes) = intake.next().await? {
         first.extend(bytes.iter().take(FIRST_BYTES.saturating_sub(first.len())));
         temp.write_all(&bytes).await.map_err(storage_problem)?;
-        let due = begun.elapsed().saturating_sub(SILENCE).as_secs().saturating_mul(BYTES_PER_SECOND);
-        if received < due {
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly"));
-        }
     }
     Ok((temp, first))
 }

@@ -37,7 +37,7 @@ fn document<'r>(routes: impl Iterator<Item = &'r Route>) -> Value {
                 schemas.insert(shape.name.to_owned(), schema(shape));
             }
         }
-        let path = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
+        let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
             path.insert(route.method.as_str().to_ascii_lowercase(), operation(route));
         }
@@ -77,7 +77,9 @@ fn operation(route: &Route) -> Value {
 
 /// The names of the segments that a path leaves open.
 fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_start_matches('*'))
 }
 
 /// One of its kind: the method and the words of the path.
@@ -85,7 +87,8 @@ fn operation_id(route: &Route) -> String {
     let words = route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<_> =
         std::iter::once(route.method.as_str().to_ascii_lowercase()).chain(words.map(str::to_owned)).collect();
-    words.join("_")
+    // A path and the same with a slash at its end are two.
+    words.join("_") + if route.path.len() > 1 && route.path.ends_with('/') { "_" } else { "" }
 }
 
 fn tag(path: &str) -> &'static str {

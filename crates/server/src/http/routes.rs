@@ -23,7 +23,7 @@ pub(super) struct Routes {
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     pub(super) method: Method,
-    /// As the router writes it: `{name}` stands for one segment.
+    /// As the router writes it: `{name}` stands for one segment, `{*name}` for all that follow.
     pub(super) path: String,
     pub(super) operation: Operation,
 }
@@ -88,7 +88,7 @@ impl Routes {
     }
 
     /// A route that GET and HEAD take.
-    pub(super) fn get<H, T>(self, path: &'static str, handler: H, operation: Operation) -> Self
+    pub(super) fn get<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,
@@ -96,7 +96,7 @@ impl Routes {
         self.on(Method::GET, MethodFilter::GET, path, handler, operation)
     }
 
-    pub(super) fn post<H, T>(self, path: &'static str, handler: H, operation: Operation) -> Self
+    pub(super) fn post<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,
@@ -104,7 +104,7 @@ impl Routes {
         self.on(Method::POST, MethodFilter::POST, path, handler, operation)
     }
 
-    pub(super) fn delete<H, T>(self, path: &'static str, handler: H, operation: Operation) -> Self
+    pub(super) fn delete<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,
@@ -112,14 +112,15 @@ impl Routes {
         self.on(Method::DELETE, MethodFilter::DELETE, path, handler, operation)
     }
 
-    fn on<H, T>(
-        mut self,
-        method: Method,
-        filter: MethodFilter,
-        path: &'static str,
-        handler: H,
-        operation: Operation,
-    ) -> Self
+    pub(super) fn options<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.on(Method::OPTIONS, MethodFilter::OPTIONS, path, handler, operation)
+    }
+
+    fn on<H, T>(mut self, method: Method, filter: MethodFilter, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,

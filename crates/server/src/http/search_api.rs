@@ -7,7 +7,7 @@ use axum::{
     extract::{RawQuery, State},
 };
 use catalog::{Found, Level, Match, Search, Want};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     catalog_api::{CURSOR, LIMIT, catalog_problem, page_of, paging},
@@ -100,7 +100,8 @@ async fn series(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result
 }
 
 fn study_item(found: &Found) -> Value {
-    let first = |tag| first(found, tag);
+    let kept = found.attributes.of(|tag| SHOWN.contains(&tag));
+    let first = |tag| first(&kept, tag);
     json!({
         "study_instance_uid": first("0020000D"),
         "patient_name": first("00100010"),
@@ -115,7 +116,8 @@ fn study_item(found: &Found) -> Value {
 }
 
 fn series_item(app: &App, found: &Found) -> Value {
-    let first = |tag| first(found, tag);
+    let kept = found.attributes.of(|tag| SHOWN.contains(&tag));
+    let first = |tag| first(&kept, tag);
     let target = first("0020000E").map(|uid| format!("{SERIES}{uid}"));
     json!({
         "series_instance_uid": first("0020000E"),
@@ -129,8 +131,14 @@ fn series_item(app: &App, found: &Found) -> Value {
     })
 }
 
+/// The attributes that are shown of studies and series.
+const SHOWN: [&str; 10] = [
+    "00080020", "00080050", "00080060", "0008103E", "00081030", "00100010", "00100020", "0020000D", "0020000E",
+    "00200011",
+];
+
 /// The first value of an attribute; `None` if it is absent or empty.
-fn first<'f>(found: &'f Found, tag: &str) -> Option<&'f str> {
-    let values = found.attributes.get(tag)?.get("Value")?.as_array()?;
+fn first<'k>(kept: &'k Map<String, Value>, tag: &str) -> Option<&'k str> {
+    let values = kept.get(tag)?.get("Value")?.as_array()?;
     values.first()?.as_str().filter(|value| !value.is_empty())
 }

@@ -24,6 +24,9 @@ pub enum IngestError {
     /// The data set is of another instance than the request that brought it.
     #[error("the data set is not the instance that was announced")]
     NotAsAnnounced,
+    /// It was derived from another by this program.
+    #[error("an object that was derived from another")]
+    Derived,
     /// No codestream in the file can be served.
     #[error("{0}")]
     NoCodestream(Reason),
@@ -43,7 +46,7 @@ impl IngestError {
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {
-            Self::NotAnImage | Self::Name(_) | Self::NotAsAnnounced => Family::Malformed,
+            Self::NotAnImage | Self::Name(_) | Self::NotAsAnnounced | Self::Derived => Family::Malformed,
             Self::Object(error) => error.family(),
             Self::NoCodestream(reason) => match reason.kind {
                 ReasonKind::Unsupported => Family::Unsupported,

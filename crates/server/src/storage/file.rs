@@ -36,6 +36,10 @@ impl LocalFile {
         Ok(Self { file, len })
     }
 
+    pub(super) fn to_file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Reads the ranges if that can be done without waiting for the disk; `None` if it cannot.
     ///
     /// # Errors

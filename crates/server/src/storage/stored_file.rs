@@ -29,6 +29,23 @@ impl StoredFile {
         Ok(Self { place: Place::Local(Arc::new(LocalFile::new(file)?)) })
     }
 
+    /// One that another process has lent.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub(crate) fn lent(file: File) -> io::Result<Self> {
+        Self::local(file)
+    }
+
+    /// The file of its own that it is, if it is one.
+    pub(super) fn to_file(&self) -> Option<io::Result<File>> {
+        match &self.place {
+            Place::Local(file) => Some(file.to_file()),
+            Place::Remote(_) => None,
+        }
+    }
+
     pub(super) fn remote(object: Arc<RemoteObject>) -> Self {
         Self { place: Place::Remote(object) }
     }

@@ -115,7 +115,7 @@ pub(crate) fn unservable(scanned: &ScannedObject) -> Option<Reason> {
     match &scanned.pixel_data {
         PixelData::None => Some(Reason::new(ReasonKind::NoPixelData, "the object holds no pixel data")),
         _ if !is_jpeg2000 => Some(Reason::new(ReasonKind::NotJpeg2000, transfer_syntax.name())),
-        PixelData::Native => Some(Reason::new(ReasonKind::NotJpeg2000, "the pixel data are not compressed")),
+        PixelData::Native(_) => Some(Reason::new(ReasonKind::NotJpeg2000, "the pixel data are not compressed")),
         PixelData::Unusable(reason) => Some(Reason::new(ReasonKind::Damaged, reason.as_str())),
         PixelData::Encapsulated { frames, .. } if frames.is_empty() => {
             Some(Reason::new(ReasonKind::Damaged, "the pixel data hold no frame"))

@@ -58,7 +58,7 @@ const OF_INSTANCE: [(&str, Option<&str>); 7] = [
 impl Shape<'_> {
     /// The attributes of one answer.
     pub(super) fn of(&self, app: &App, found: &Found) -> Map<String, Value> {
-        let mut attributes = attributes::all_of(found);
+        let mut attributes = attributes::of(found, |tag| self.parameters.all_included || self.is_returned(tag));
         for (tag, vr) in self.usual() {
             if let Some(vr) = vr {
                 attributes.entry(*tag).or_insert_with(|| json!({ "vr": vr }));
@@ -66,9 +66,6 @@ impl Shape<'_> {
         }
         if let Some(url) = self.retrieve_url(app, &attributes) {
             attributes.insert("00081190".to_owned(), json!({ "vr": "UR", "Value": [url] }));
-        }
-        if !self.parameters.all_included {
-            attributes.retain(|tag, _| self.is_returned(tag));
         }
         attributes
     }
