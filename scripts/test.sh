@@ -141,6 +141,8 @@ run_conformance c-store c_store.py
 run_conformance dicomweb dicomweb.py
 run_conformance outgoing outgoing.py
 run_conformance interop interop.py
+run_conformance character-sets character_sets.py
+check "DICOM conformance statement" .venv/bin/python conformance/dicom_statement.py --precinct "${CARGO_TARGET_DIR:-target}/debug/precinct"
 check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 check "documentation" env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --workspace
 # Alone: in the workspace build other members' features could hide a missing dependency of a pure crate.

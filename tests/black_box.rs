@@ -1,6 +1,8 @@
 //! The built binary seen from outside: sockets, exit statuses, files, signals. Nothing of the crates is called but what
 //! makes test data, and the TLS of a test's own connections.
 
+#[path = "black_box/backup.rs"]
+mod backup;
 #[path = "black_box/captures.rs"]
 mod captures;
 #[path = "black_box/client_points.rs"]
@@ -15,6 +17,8 @@ mod command_line;
 mod crash;
 #[path = "black_box/databases.rs"]
 mod databases;
+#[path = "black_box/deletion.rs"]
+mod deletion;
 #[path = "black_box/derived.rs"]
 mod derived;
 #[path = "black_box/dicom_commitment.rs"]
@@ -47,6 +51,8 @@ mod listing;
 mod media;
 #[path = "black_box/metadata.rs"]
 mod metadata;
+#[path = "black_box/openapi.rs"]
+mod openapi;
 #[path = "black_box/outgoing.rs"]
 mod outgoing;
 #[path = "black_box/peers.rs"]
@@ -67,6 +73,8 @@ mod sessions;
 mod stow;
 #[path = "black_box/stream.rs"]
 mod stream;
+#[path = "black_box/text_search.rs"]
+mod text_search;
 #[path = "black_box/transcode.rs"]
 mod transcode;
 #[path = "black_box/transports.rs"]

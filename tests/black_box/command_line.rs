@@ -23,7 +23,8 @@ fn version_and_help() {
     let text = String::from_utf8(version.stdout).unwrap();
     assert!(text.starts_with("precinct ") && text.contains("index") && text.contains("schema"), "{text}");
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
-    for command in ["serve", "import", "fetch", "index", "inspect", "transcode", "add-xml", "fsck", "doctor"] {
+    for command in ["serve", "import", "delete", "fetch", "index", "inspect", "transcode", "add-xml", "fsck", "doctor"]
+    {
         assert!(help.contains(command), "{help}");
         assert_eq!(code(&run(&[command, "--help"])), 0);
     }

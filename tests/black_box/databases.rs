@@ -12,7 +12,7 @@ use crate::pictures;
 use crate::scu::Scu;
 
 /// The URL of a fresh database; `None` where no server was started for the tests, which CI does not forgive.
-fn fresh_database() -> Option<String> {
+pub(crate) fn fresh_database() -> Option<String> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let Ok(server) = std::env::var("PRECINCT_TEST_POSTGRES") else {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "PRECINCT_TEST_POSTGRES names no server");
@@ -109,6 +109,20 @@ fn the_whole_path_runs_on_postgresql_and_s3() {
         .unwrap();
     let words = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success() && words.contains("2 objects checked"), "{words}");
+    // What is deleted goes out of the bucket too, and comes again.
+    let run = |arguments: &[&str]| {
+        let command = [&[arguments[0], "--data", data.to_str().unwrap()], &options[..], &arguments[1..]].concat();
+        let output = crate::house::command().args(command).envs(variables).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    assert_eq!(run(&["delete", "--confirm", "2.25.10"]).0, Some(0));
+    let (status, words) = run(&["fsck", "--prune"]);
+    assert!(status == Some(0) && words.contains("2 removed, 0 wrong"), "{words}");
+    let house = House::open_as(folder, &options, &variables);
+    assert_eq!(house.get("/api/v1/instances/2.25.10").status, 404);
+    assert_eq!(house.jpip("target=slide.j2k&fsiz=999,999").end, 1);
+    assert_eq!(Scu::associate(house.dicom).store("2.25.10", &data_set(&ct("2.25.10", 2))).0, 0);
+    assert_eq!(house.jpip("target=2.25.10&fsiz=16,16").end, 1);
 }
 
 #[test]

@@ -273,6 +273,11 @@ impl Connection {
         let _may_be_closed = self.socket.write_all(bytes);
     }
 
+    /// Bytes that were read past this client belong before those that come.
+    pub(crate) fn push_back(&mut self, bytes: &[u8]) {
+        self.pending.splice(0..0, bytes.iter().copied());
+    }
+
     /// The next answer; `None` if the connection ends before one begins.
     pub(crate) fn try_answer(&mut self, bodiless: bool) -> Option<Answer> {
         let end = loop {

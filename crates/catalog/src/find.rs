@@ -10,8 +10,9 @@ mod narrowing;
 use sqlx::AssertSqlSafe;
 
 use crate::connection::Row;
+use crate::cursor;
 use crate::error::CatalogError;
-use crate::model::InstanceRow;
+use crate::model::{InstanceRow, Page};
 use crate::readers::Readers;
 use crate::rows;
 pub use kept::KeptAttributes;
@@ -54,6 +55,17 @@ pub struct Query {
     pub offset: u64,
     /// Answers at most.
     pub limit: u32,
+}
+
+/// What is asked for page by page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// As [`Query::level`].
+    pub level: Level,
+    /// As [`Query::matches`].
+    pub matches: Vec<Match>,
+    /// As [`Query::words`].
+    pub words: Option<String>,
 }
 
 /// One key: an attribute of the level or of one above it, and what it must be.
@@ -134,6 +146,19 @@ const MOST_ROWS: u64 = 200_000;
 const ROWS_AT_A_TIME: u32 = 512;
 
 impl Readers {
+    /// A page of what is searched for.
+    pub(crate) async fn search(
+        &self,
+        search: Search,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Page<Found>, CatalogError> {
+        let Search { level, matches, words } = search;
+        let after = after.map(cursor::decode).transpose()?;
+        let answers = self.find(&Query { level, matches, words, after, offset: 0, limit }).await?;
+        Ok(Page { items: answers.found, next: answers.next.map(cursor::encode) })
+    }
+
     pub(crate) async fn find(&self, query: &Query) -> Result<Answers, CatalogError> {
         let narrowed = Narrowed::new(query, matches!(self, Self::Postgres(_)));
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);

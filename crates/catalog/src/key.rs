@@ -43,6 +43,17 @@ impl ObjectKey {
     }
 }
 
+impl IndexKey {
+    /// The key written as the object's, a point and the version; `None` for any other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (object, version) = text.split_once('.')?;
+        let key = Self { object: ObjectKey::parse(object)?, version: version.parse().ok()? };
+        // One key has one name: `+1` and `01` are not it.
+        (key.version.to_string() == version).then_some(key)
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -79,6 +90,16 @@ mod tests {
         assert_eq!(ObjectKey::parse(&text).unwrap().to_string(), text);
         for wrong in ["", "00", &"00FF".repeat(16), &"0g".repeat(32), &"../".repeat(22)] {
             assert_eq!(ObjectKey::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_index_is_that_of_its_object_and_a_version() {
+        let object = "00ff".repeat(16);
+        let text = format!("{object}.17");
+        assert_eq!(IndexKey::parse(&text).unwrap().to_string(), text);
+        for wrong in ["", "17", &object, &format!("{object}."), &format!("{object}.+1"), &format!("{object}.01")] {
+            assert_eq!(IndexKey::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -33,7 +33,9 @@ mod sqlite;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
-pub use find::{Answers, Found, FoundInstance, FoundSeries, FoundStudy, KeptAttributes, Level, Match, Query, Want};
+pub use find::{
+    Answers, Found, FoundInstance, FoundSeries, FoundStudy, KeptAttributes, Level, Match, Query, Search, Want,
+};
 pub use key::{IndexKey, ObjectKey};
 pub use model::{
     Counts, FileOutcome, IndexFacts, IndexRow, InstanceFilter, InstanceOutcome, InstanceRow, Job, JobKind, JobRow,
@@ -321,6 +323,15 @@ impl Catalog {
         self.readers.object_state(key).await
     }
 
+    /// Whether a row names this index.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub async fn has_index(&self, key: IndexKey) -> Result<bool, CatalogError> {
+        self.readers.has_index(key).await
+    }
+
     /// The only target that a request without a name can mean; instances without an image do not count.
     ///
     /// # Errors
@@ -394,6 +405,15 @@ impl Catalog {
     /// If the database fails.
     pub async fn find(&self, query: &Query) -> Result<Answers, CatalogError> {
         self.readers.find(query).await
+    }
+
+    /// What is searched for, in order of arrival, `limit` at most, after the cursor of an earlier page.
+    ///
+    /// # Errors
+    ///
+    /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
+    pub async fn search(&self, search: Search, limit: u32, cursor: Option<&str>) -> Result<Page<Found>, CatalogError> {
+        self.readers.search(search, limit, cursor).await
     }
 
     /// Jobs in the order in which they were queued, `limit` at most, after the cursor of an earlier page.

@@ -146,6 +146,9 @@ pub(crate) const INSERT_JOB: &str = "
 /// The state of an object.
 pub(crate) const OBJECT_STATE: &str = "SELECT state FROM objects WHERE key = $1";
 
+/// Whether there is a row of an index, served or not.
+pub(crate) const INDEX: &str = "SELECT version FROM indexes WHERE object_key = $1 AND version = $2";
+
 /// Adds an index, or replaces the facts of one of the same version.
 pub(crate) const UPSERT_INDEX: &str = "
     INSERT INTO indexes (object_key, version, size, codestreams, width, height, presentation)

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use crate::connection::{Row, Value};
 use crate::cursor;
 use crate::error::CatalogError;
-use crate::key::ObjectKey;
+use crate::key::{IndexKey, ObjectKey};
 use crate::model::{
     Counts, InstanceFilter, InstanceRow, JobKind, JobRow, JobState, ObjectRow, OnlyTarget, Page, SeriesRow, State,
     TargetKind, TargetRow,
@@ -42,6 +42,12 @@ impl Readers {
     pub(crate) async fn object_state(&self, key: ObjectKey) -> Result<Option<State>, CatalogError> {
         let row = self.optional(query::OBJECT_STATE, &[(&key.to_string()).into()]).await?;
         row.as_ref().map(rows::state).transpose()
+    }
+
+    pub(crate) async fn has_index(&self, key: IndexKey) -> Result<bool, CatalogError> {
+        let object = key.object.to_string();
+        let values = [(&object).into(), key.version.into()];
+        Ok(self.optional(query::INDEX, &values).await?.is_some())
     }
 
     pub(crate) async fn only_target(&self) -> Result<OnlyTarget, CatalogError> {

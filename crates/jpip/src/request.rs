@@ -17,6 +17,8 @@ pub mod tile_part_model;
 pub mod window;
 
 mod field;
+
+pub use field::KNOWN as KNOWN_FIELDS;
 mod scan;
 
 use self::channel::{CloseList, Transport};

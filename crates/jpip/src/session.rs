@@ -172,6 +172,13 @@ impl<S: Clone, T: Clone> Channels<S, T> {
         idle.iter().filter(|cid| self.remove(cid)).count()
     }
 
+    /// Closes the channels whose target is one of those, of whatever session, and returns how many.
+    pub fn close_where(&mut self, is_one: impl Fn(&T) -> bool) -> usize {
+        let meant = self.channels.iter().filter(|(_, channel)| is_one(&channel.target));
+        let meant: Vec<String> = meant.map(|(cid, _)| cid.clone()).collect();
+        meant.iter().filter(|cid| self.remove(cid)).count()
+    }
+
     fn make_room(&mut self, now: Duration) -> Result<(), Refusal> {
         if self.channels.len() < self.limits.max_channels {
             return Ok(());
@@ -262,6 +269,18 @@ mod tests {
         assert_eq!(channels.close(&CloseList::All, None), refused);
         assert_eq!(channels.close(&CloseList::All, Some("n.x")), refused);
         assert_eq!(channels.len(), 2);
+    }
+
+    #[test]
+    fn channels_of_a_target_that_is_gone_are_closed_in_every_session() {
+        let mut channels = table(9);
+        let ann = channels.open_session(at(0), [1; 16], "n", "ann", 7).unwrap();
+        let other = channels.open_channel(at(0), [2; 16], &ann, 8).unwrap();
+        let bob = channels.open_session(at(0), [3; 16], "n", "bob", 7).unwrap();
+        assert_eq!(channels.close_where(|target| *target == 7), 2);
+        assert_eq!((channels.touch(at(1), &ann), channels.touch(at(1), &bob)), (None, None));
+        assert_eq!(channels.touch(at(1), &other), Some(("ann", 8)));
+        assert_eq!(channels.session_count(), 1);
     }
 
     #[test]

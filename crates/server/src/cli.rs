@@ -9,6 +9,7 @@ use crate::{config::LogFormat, telemetry, worker::presentation::INDEX_VERSION};
 
 mod add_xml;
 mod apart;
+mod delete;
 mod describe;
 mod doctor;
 mod fetch;
@@ -45,6 +46,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Import(import::ImportArgs),
+    Delete(delete::DeleteArgs),
     Fetch(fetch::FetchArgs),
     Index(index::Index),
     Inspect(inspect::Inspect),
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Import(args) => client(import::run(args)),
+        Command::Delete(args) => client(delete::run(args)),
         Command::Fetch(args) => client(fetch::run(args)),
         Command::Index(args) => index::run(&args),
         Command::AddXml(args) => add_xml::run(&args),

@@ -1,12 +1,13 @@
 //! Checks stored bytes, rows and indexes against each other, and rebuilds what can be rebuilt.
 //!
 //! Every object is read from end to end: its bytes must have the digest that names them and the length of its row, and an
-//! index made anew must equal the stored one. Then the store is walked for objects that no row names. Indexes are made
-//! again by the worker; a DICOM object without a row is taken in once more, from its own bytes. Nothing is ever deleted.
+//! index made anew must equal the stored one. Then the store is walked for objects and indexes that no row names: what a
+//! deletion or a crash left. To repair, indexes are made again by the worker, and a DICOM object without a row is taken in
+//! once more, from its own bytes. To prune, what no row names is removed; nothing else ever is.
 
 use std::io::{self, Read as _};
 
-use catalog::{Catalog, CatalogError, ObjectKey, ObjectRow, State};
+use catalog::{Catalog, CatalogError, IndexKey, ObjectKey, ObjectRow, State};
 use codestream::ByteSource;
 use futures_util::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
@@ -36,6 +37,10 @@ pub enum Mending {
     Done,
     /// It cannot be put right from what is stored here.
     Impossible,
+    /// It is in nobody's way, and can be removed.
+    Removable,
+    /// It was removed.
+    Removed,
 }
 
 /// Why the check could not go on.
@@ -48,6 +53,9 @@ pub enum FsckError {
     /// The store failed, not one object in it.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A catalog without an object names none of those in the store: it may be another store's, or a new one.
+    #[error("the catalog is empty: nothing is removed, because it may not be the one of this store")]
+    EmptyCatalog,
     /// The check stopped: a mistake of ours.
     #[error("the check stopped")]
     Stopped(#[from] tokio::task::JoinError),
@@ -57,30 +65,45 @@ pub enum FsckError {
 pub struct Fsck {
     storage: Storage,
     catalog: Catalog,
-    /// The way in for what has no row, if it is to be put right.
-    repair: Option<Ingest>,
+    treatment: Treatment,
+}
+
+/// What is done about what is found.
+pub enum Treatment {
+    /// Nothing.
+    Look,
+    /// What can be put right is, by this way in; the worker behind it must run.
+    Repair(Ingest),
+    /// What no row names is removed.
+    Prune,
 }
 
 /// Rows that are asked for at a time.
 const PAGE: u32 = 256;
 
 impl Fsck {
-    /// A check that only looks, or with a way in one that puts right what it can; the worker behind that way in must run.
+    /// A check that does this about what it finds.
     #[must_use]
-    pub const fn new(storage: Storage, catalog: Catalog, repair: Option<Ingest>) -> Self {
-        Self { storage, catalog, repair }
+    pub const fn new(storage: Storage, catalog: Catalog, treatment: Treatment) -> Self {
+        Self { storage, catalog, treatment }
     }
 
     /// Checks everything; `progress` hears of each object and its length in bytes, `report` of what is wrong.
     ///
     /// # Errors
     ///
-    /// If the catalog or the store as a whole fails.
+    /// - [`FsckError::EmptyCatalog`] if what no row names is to be removed and no row names anything.
+    /// - Others if the catalog or the store as a whole fails.
     pub async fn run(&self, mut progress: impl FnMut(u64), mut report: impl FnMut(Finding)) -> Result<(), FsckError> {
         let mut after = None;
         loop {
             let rows = self.catalog.list_objects(after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
+            let Some(last) = rows.last() else {
+                if after.is_none() && matches!(self.treatment, Treatment::Prune) {
+                    return Err(FsckError::EmptyCatalog);
+                }
+                break;
+            };
             after = Some(last.key);
             for row in rows {
                 for finding in self.check_row(row).await? {
@@ -92,6 +115,16 @@ impl Fsck {
         let mut names = self.storage.object_names();
         while let Some(name) = names.try_next().await? {
             if let Some(finding) = self.check_name(&name).await? {
+                report(finding);
+            }
+        }
+        // While objects are taken in once more their indexes come, and have no row yet.
+        if matches!(self.treatment, Treatment::Repair(_)) {
+            return Ok(());
+        }
+        let mut names = self.storage.index_names();
+        while let Some(name) = names.try_next().await? {
+            if let Some(finding) = self.check_index_name(&name).await? {
                 report(finding);
             }
         }
@@ -122,7 +155,7 @@ impl Fsck {
 
     /// Has an index made again, or a derived object.
     async fn requeue(&self, key: ObjectKey, words: String) -> Result<Vec<Finding>, FsckError> {
-        let mending = if self.repair.is_none() {
+        let mending = if !matches!(self.treatment, Treatment::Repair(_)) {
             Mending::Possible
         } else if self.catalog.queue_index(key).await? {
             Mending::Done
@@ -141,8 +174,13 @@ impl Fsck {
         if self.catalog.object_state(key).await?.is_some() {
             return Ok(None);
         }
-        let Some(ingest) = &self.repair else {
-            return of("no row names this object", Mending::Possible);
+        let ingest = match &self.treatment {
+            Treatment::Look => return of("no row names this object, which --prune removes", Mending::Possible),
+            Treatment::Repair(ingest) => ingest,
+            Treatment::Prune => {
+                self.storage.remove_object(key).await?;
+                return of("no row names this object", Mending::Removed);
+            }
         };
         let storage = self.storage.clone();
         let copy = tokio::task::spawn_blocking(move || {
@@ -159,6 +197,22 @@ impl Fsck {
             Err(_) if self.catalog.object_state(key).await?.is_some() => Ok(None),
             Err(error) => of(&format!("no row names this object, and none can: {error}"), Mending::Impossible),
         }
+    }
+
+    /// Looks at something where indexes lie: is it an index that a row names?
+    async fn check_index_name(&self, name: &str) -> Result<Option<Finding>, FsckError> {
+        let of = |words: &str, mending| Ok(Some(Finding { object: name.to_owned(), words: words.to_owned(), mending }));
+        let Some(key) = IndexKey::parse(name) else {
+            return of("not an index: nothing of ours has such a name", Mending::Impossible);
+        };
+        if self.catalog.has_index(key).await? {
+            return Ok(None);
+        }
+        if matches!(self.treatment, Treatment::Prune) {
+            self.storage.remove_index(key).await?;
+            return of("no row names this index", Mending::Removed);
+        }
+        of("no row names this index", Mending::Removable)
     }
 }
 

@@ -16,6 +16,7 @@ use self::{
     error::{JpipRefusal, Problem},
     header_case::HeaderCase,
     request_body::RequestBody,
+    routes::Routes,
 };
 use crate::{app::App, config::Network, telemetry::Metrics};
 
@@ -23,6 +24,7 @@ mod admin;
 mod browser;
 mod catalog_api;
 mod connection;
+mod deletion;
 pub(crate) mod delivery;
 mod dicomweb;
 mod echo;
@@ -35,11 +37,14 @@ mod jobs_api;
 mod jpip;
 mod jpip_body;
 pub(crate) mod listener;
+mod openapi;
 mod opening;
 mod page;
 mod query;
 mod request_body;
 mod request_head;
+mod routes;
+mod search_api;
 mod upload;
 mod whole_image;
 
@@ -133,7 +138,7 @@ impl Service {
             return jpip::answer(&self.app, peer, &name, request).await;
         }
         if request.method() == Method::OPTIONS && !dicomweb::asks_for_capabilities(&request) {
-            return self.browser.options("GET, HEAD, POST, OPTIONS", request.headers());
+            return self.browser.options("GET, HEAD, POST, DELETE, OPTIONS", request.headers());
         }
         if !browser::is_safe(request.method()) && self.browser.is_foreign(request.headers()) {
             return Problem::new(StatusCode::FORBIDDEN, FOREIGN).into_response();
@@ -180,17 +185,51 @@ fn below_jpip(path: &str) -> Option<&str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
-fn router(app: &Arc<App>) -> Router {
-    Router::new()
+/// Every route that there is.
+fn routes() -> Routes {
+    let routes = Routes::new()
         .merge(admin::routes())
         .merge(catalog_api::routes())
+        .merge(deletion::routes())
         .merge(dicomweb::routes())
         .merge(import_api::routes())
         .merge(jobs_api::routes())
+        .merge(jpip::routes())
         .merge(page::routes())
+        .merge(search_api::routes());
+    openapi::with_document(routes)
+}
+
+fn router(app: &Arc<App>) -> Router {
+    routes()
+        .into_router()
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
         .with_state(Arc::clone(app))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_of_the_router_is_described_and_nothing_else_is() {
+        let routes = routes();
+        let answered_elsewhere = |path: &str| below_jpip(path).is_some();
+        let described: BTreeSet<String> = routes.described().iter().map(|route| route.path.clone()).collect();
+        // A router tells its paths only to who debugs it.
+        let text = format!("{:?}", routes.into_router());
+        let paths = text.split("paths: {").nth(1).and_then(|rest| rest.split_once(": \"")).unwrap_or_default();
+        assert!(paths.1.starts_with('/'), "the router shows its paths in another form now: {text}");
+        let is_path = |text: &&str| text.starts_with('/') && !text.contains("__private__axum");
+        let routed: BTreeSet<String> = text.split('"').filter(is_path).map(str::to_owned).collect();
+        let of_the_router: BTreeSet<_> = described.iter().filter(|path| !answered_elsewhere(path)).cloned().collect();
+        assert_eq!(routed, of_the_router);
+        assert!(described.contains("/jpip") && described.contains("/jpip/{name}"));
+        assert!(routed.contains("/api/openapi.json") && routed.contains("/dicom-web/studies/{study}/series"));
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use catalog::Catalog;
+use catalog::{Catalog, InstanceRow};
 
 use self::{channels::ChannelTable, frame_table::FrameTables, index_cache::IndexCache, target::Targets};
 use crate::{config::ServeSettings, storage::Storage, telemetry::Metrics, worker::Worker};
@@ -70,6 +70,16 @@ impl Serving {
     /// Names may mean something else from now on.
     pub(crate) fn forget_targets(&self) {
         self.targets.forget();
+    }
+
+    /// An instance has gone out of the catalog: nothing more of it is served, not as part of its series either.
+    /// Responses that are on their way end in order.
+    pub(crate) fn forget_instance(&self, row: &InstanceRow) {
+        self.targets.forget();
+        let series = row.series_instance_uid.as_ref().map(|uid| format!("{}{uid}", series::SERIES));
+        let names: Vec<_> = series.into_iter().chain([row.sop_instance_uid.clone()]).collect();
+        let closed = self.channels.close_those_for(&names);
+        tracing::info!(object.key = %row.object_key, channels = closed, "an instance was deleted");
     }
 }
 

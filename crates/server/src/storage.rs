@@ -217,6 +217,44 @@ impl Storage {
         }
     }
 
+    /// As [`Storage::object_names`], of the indexes.
+    #[must_use]
+    pub fn index_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        match &self.backend {
+            Backend::Local(local) => local.index_names(),
+            Backend::Remote(remote) => remote.index_names(),
+        }
+    }
+
+    /// Removes an object that no row names; one that is not there is removed. Who reads it goes on reading where the
+    /// store is a folder.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses.
+    pub async fn remove_object(&self, key: ObjectKey) -> Result<(), StorageError> {
+        self.remove(Name::Object(key)).await
+    }
+
+    /// As [`Storage::remove_object`], for an index.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses.
+    pub async fn remove_index(&self, key: IndexKey) -> Result<(), StorageError> {
+        self.remove(Name::Index(key)).await
+    }
+
+    async fn remove(&self, name: Name) -> Result<(), StorageError> {
+        match &self.backend {
+            Backend::Local(local) => {
+                let local = Arc::clone(local);
+                blocking(move || local.remove(name)).await
+            }
+            Backend::Remote(remote) => remote.remove(name).await,
+        }
+    }
+
     /// Whether objects are taken: `false` after the medium failed to make one durable. An upload that fails is its
     /// object's matter alone.
     #[must_use]

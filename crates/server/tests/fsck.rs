@@ -7,7 +7,7 @@ use catalog::{Catalog, ObjectKey, State};
 use codestream::testkit::tiny_codestream;
 use dicom_bridge::write::{NewObject, OffsetTable};
 use server::data_dir::DataDir;
-use server::fsck::{Finding, Fsck, Mending};
+use server::fsck::{Finding, Fsck, FsckError, Mending, Treatment};
 use server::ingest::Ingest;
 use server::storage::Storage;
 use server::worker::Worker;
@@ -48,11 +48,15 @@ impl House {
     }
 
     async fn found(&self, repairs: bool) -> Vec<Finding> {
-        let way_in = repairs.then(|| self.ingest.clone());
+        let treatment = if repairs { Treatment::Repair(self.ingest.clone()) } else { Treatment::Look };
+        self.found_by(treatment).await.unwrap()
+    }
+
+    async fn found_by(&self, treatment: Treatment) -> Result<Vec<Finding>, FsckError> {
         let (mut objects, mut findings) = (0, Vec::new());
-        let fsck = Fsck::new(self.storage.clone(), self.catalog.clone(), way_in);
-        fsck.run(|_| objects += 1, |finding| findings.push(finding)).await.unwrap();
-        findings
+        let fsck = Fsck::new(self.storage.clone(), self.catalog.clone(), treatment);
+        fsck.run(|_| objects += 1, |finding| findings.push(finding)).await?;
+        Ok(findings)
     }
 
     fn object(&self, key: &ObjectKey) -> PathBuf {
@@ -166,4 +170,44 @@ async fn f17_a_lost_catalog_is_rebuilt_from_the_objects() {
     for n in 1..=5 {
         assert_eq!(house.catalog.target(&format!("2.25.{n}")).await.unwrap().unwrap().state, State::Indexed);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_row_names_is_removed_and_nothing_else() {
+    let house = House::new().await;
+    let kept = house.take(&dicom("2.25.1", 1), None).await;
+    let gone = house.take(&dicom("2.25.2", 2), None).await;
+    // A crash between the two leaves an index alone; it is found as well.
+    let half = house.take(&dicom("2.25.3", 3), None).await;
+    for uid in ["2.25.2", "2.25.3"] {
+        house.catalog.delete_instance(uid).await.unwrap().unwrap();
+    }
+    std::fs::remove_file(house.object(&half)).unwrap();
+    std::fs::write(house.data.objects().join("readme"), "x").unwrap();
+    std::fs::write(house.data.index().join("readme"), "x").unwrap();
+    let (object, indexes) = (house.object(&gone), [house.index(&gone), house.index(&half)]);
+
+    let found = house.found(false).await;
+    let count = |found: &[Finding], mending| found.iter().filter(|finding| finding.mending == mending).count();
+    assert_eq!((count(&found, Mending::Possible), count(&found, Mending::Removable)), (1, 2), "{found:?}");
+    assert!(object.exists() && indexes.iter().all(|path| path.exists()), "looking removes nothing");
+
+    let found = house.found_by(Treatment::Prune).await.unwrap();
+    assert_eq!((count(&found, Mending::Removed), count(&found, Mending::Impossible)), (3, 2), "{found:?}");
+    assert!(!object.exists() && indexes.iter().all(|path| !path.exists()));
+    assert!(house.object(&kept).exists() && house.index(&kept).exists());
+    assert!(house.data.objects().join("readme").exists(), "what is not ours is left alone");
+    assert!(house.found_by(Treatment::Prune).await.unwrap().iter().all(|one| one.mending == Mending::Impossible));
+    // The same bytes again are a new object.
+    assert_eq!(house.take(&dicom("2.25.2", 2), None).await, gone);
+    assert!(house.object(&gone).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_names_nothing_removes_nothing() {
+    let house = House::new().await;
+    let key = house.take(&dicom("2.25.1", 1), None).await;
+    house.catalog.delete_instance("2.25.1").await.unwrap().unwrap();
+    assert!(matches!(house.found_by(Treatment::Prune).await, Err(FsckError::EmptyCatalog)));
+    assert!(house.object(&key).exists());
 }

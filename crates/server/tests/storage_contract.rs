@@ -63,6 +63,7 @@ on_each!(
     the_holes_of_a_buffer_are_filled,
     a_range_past_the_end_is_refused,
     the_names_of_objects_are_listed,
+    what_is_removed_is_missing_and_may_come_again,
 );
 
 const LIMIT: u64 = 1 << 30;
@@ -175,6 +176,26 @@ async fn a_range_past_the_end_is_refused(storage: &Storage) {
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{range:?}");
     }
     assert_eq!(stored.read(vec![999..1000, 1000..1000]).await.unwrap()[1].len(), 0);
+}
+
+async fn what_is_removed_is_missing_and_may_come_again(storage: &Storage) {
+    let (gone, kept) = (put(storage, b"gone").await, put(storage, b"kept").await);
+    let index = |object| IndexKey { object, version: 4 };
+    for key in [gone, kept] {
+        storage.put_index(index(key), storage.new_temp_index().unwrap()).unwrap();
+        assert_eq!(storage.open_object(&key).unwrap().len(), 4);
+    }
+    storage.remove_object(gone).await.unwrap();
+    storage.remove_index(index(gone)).await.unwrap();
+    assert!(matches!(storage.open_object(&gone), Err(StorageError::Missing)));
+    assert!(matches!(storage.open_index(&index(gone)), Err(StorageError::Missing)));
+    assert_eq!(storage.open_object(&kept).unwrap().len(), 4);
+    let names: Vec<_> = storage.index_names().try_collect().await.unwrap();
+    assert_eq!(names, [index(kept).to_string()]);
+    // What is not there is removed.
+    storage.remove_object(gone).await.unwrap();
+    assert_eq!(put(storage, b"gone").await, gone);
+    assert_eq!(storage.open_object(&gone).unwrap().len(), 4);
 }
 
 async fn the_names_of_objects_are_listed(storage: &Storage) {

@@ -73,7 +73,7 @@ impl<'a> RawFields<'a> {
 }
 
 /// Every field that the standard names [15444-9 C.1.2, Amd.5], and `dialect`, which is our own.
-const KNOWN: [&str; 38] = [
+pub const KNOWN: [&str; 38] = [
     "target",
     "subtarget",
     "tid",

@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
 
 use crate::app::Stored;
 use crate::config::DataArgs;
-use crate::fsck::{Fsck, Mending};
+use crate::fsck::{Fsck, Mending, Treatment};
 use crate::ingest::Ingest;
 use crate::worker::Worker;
 use crate::worker::apart::{Apart, Limits};
@@ -18,16 +18,20 @@ use crate::worker::derive::{Derive, Deriver};
 /// Check stored bytes, rows and indexes against each other
 ///
 /// Reads every object from end to end: its bytes must be those that were stored, and its index the one that they make.
-/// Objects that no row names are named. No server may run on the data directory meanwhile. Exit status: 0 nothing is
+/// Objects and indexes that no row names are named. No server may run on the data directory or the store meanwhile. Exit status: 0 nothing is
 /// wrong (any more), 1 something is, 2 the check could not be made.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     precinct fsck --data /srv/images             look, change nothing\n  \
-    precinct fsck --data /srv/images --repair    make indexes again; take DICOM objects without a row in once more")]
+    precinct fsck --data /srv/images --repair    make indexes again; take DICOM objects without a row in once more\n  \
+    precinct fsck --data /srv/images --prune     remove what no row names: what was deleted, what a crash left")]
 pub(super) struct FsckArgs {
-    /// Put right what can be put right from the stored bytes; nothing is ever deleted
-    #[arg(long)]
+    /// Put right what can be put right from the stored bytes; what was deleted and not pruned yet comes back
+    #[arg(long, conflicts_with = "prune")]
     repair: bool,
+    /// Remove the stored bytes that no row names
+    #[arg(long)]
+    prune: bool,
     #[command(flatten)]
     data: DataArgs,
 }
@@ -55,12 +59,17 @@ async fn check(args: &FsckArgs) -> anyhow::Result<u64> {
     let deriver = Deriver { kind: Derive::default(), apart: Apart::of_this_program(Limits::default()) };
     let worker = Worker::new(stored.storage.clone(), stored.catalog.clone(), stored.data.node()).deriving(deriver);
     let ingest = Ingest::new(stored.storage.clone(), stored.catalog.clone(), worker.clone());
-    if args.repair {
+    let treatment = if args.repair {
         worker.start();
-    }
+        Treatment::Repair(ingest)
+    } else if args.prune {
+        Treatment::Prune
+    } else {
+        Treatment::Look
+    };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let (mut objects, mut bytes, mut mended, mut wrong) = (0u64, 0u64, 0u64, 0u64);
-    let fsck = Fsck::new(stored.storage.clone(), stored.catalog.clone(), args.repair.then_some(ingest));
+    let (mut objects, mut bytes, mut mended, mut removed, mut wrong) = (0u64, 0u64, 0u64, 0u64, 0u64);
+    let fsck = Fsck::new(stored.storage.clone(), stored.catalog.clone(), treatment);
     let checked = fsck.run(
         |size| {
             (objects, bytes) = (objects + 1, bytes + size);
@@ -81,6 +90,11 @@ async fn check(args: &FsckArgs) -> anyhow::Result<u64> {
                     wrong += 1;
                     "cannot be put right"
                 }
+                Mending::Removable => "--prune can remove it",
+                Mending::Removed => {
+                    removed += 1;
+                    "removed"
+                }
             };
             let line = format!("{}: {}: {outcome}", finding.object, finding.words);
             bar.suspend(|| print(&line));
@@ -95,7 +109,8 @@ async fn check(args: &FsckArgs) -> anyhow::Result<u64> {
     bar.finish_and_clear();
     worker.stop().await;
     stored.catalog.close().await;
-    print(&format!("{objects} objects checked, {}: {mended} put right, {wrong} wrong", HumanBytes(bytes)));
+    let removed = if args.prune { format!("{removed} removed, ") } else { String::new() };
+    print(&format!("{objects} objects checked, {}: {mended} put right, {removed}{wrong} wrong", HumanBytes(bytes)));
     Ok(wrong)
 }
 

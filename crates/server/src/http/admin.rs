@@ -2,14 +2,41 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{extract::State, response::IntoResponse};
 use http::{StatusCode, header};
 
+use super::routes::{Answer, Content, Operation, Routes};
 use crate::app::App;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/healthz", get(health)).route("/readyz", get(readiness)).route("/metrics", get(metrics))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/healthz", health, HEALTH).get("/readyz", readiness, READINESS).get("/metrics", metrics, METRICS)
 }
+
+const PLAIN: Content = Content::Media(&["text/plain"]);
+
+const HEALTH: Operation = Operation {
+    summary: "Whether the process answers at all",
+    query: &[],
+    body: &[],
+    answers: &[Answer::new(200, "it does", PLAIN)],
+};
+
+const READINESS: Operation = Operation {
+    summary: "Whether requests can be served",
+    query: &[],
+    body: &[],
+    answers: &[
+        Answer::new(200, "they can; the words say whether anything is taken in", PLAIN),
+        Answer::new(503, "the server drains, or the catalog does not answer", PLAIN),
+    ],
+};
+
+const METRICS: Operation = Operation {
+    summary: "Counters in the Prometheus text format",
+    query: &[],
+    body: &[],
+    answers: &[Answer::new(200, "the counters", PLAIN)],
+};
 
 /// `GET /healthz`: 200 while the process answers at all.
 async fn health() -> &'static str {

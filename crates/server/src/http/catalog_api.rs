@@ -3,17 +3,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use catalog::{CatalogError, InstanceFilter, InstanceRow, Page, TargetKind, TargetRow};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{error::Problem, query};
+use super::{
+    error::Problem,
+    query,
+    routes::{Answer, Content, Field, Kind, Operation, Routes, Shape},
+};
 use crate::{
     app::App,
     serving::series::{SERIES, Series, Summary},
@@ -24,17 +27,104 @@ use crate::{
 const USUAL_LIMIT: u32 = 100;
 const MOST: u32 = 1000;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/targets", get(targets))
-        .route("/api/v1/instances", get(instances))
-        .route("/api/v1/instances/{uid}", get(instance))
-        .route("/api/v1/instances/{uid}/file", get(instance_file))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/targets", targets, TARGETS)
+        .get("/api/v1/instances", instances, INSTANCES)
+        .get("/api/v1/instances/{uid}", instance, INSTANCE)
+        .get("/api/v1/instances/{uid}/file", instance_file, FILE)
 }
+
+pub(super) const LIMIT: Field = Field::new("limit", "items at most: 1 to 1000, 100 if it is not said");
+pub(super) const CURSOR: Field = Field::new("cursor", "`next` of the page before");
+
+const TARGETS: Operation = Operation {
+    summary: "What JPIP can be asked for, in order of arrival",
+    query: &[Field::new("kind", "instance, file or series; instances and files if it is not said"), LIMIT, CURSOR],
+    body: &[],
+    answers: &[
+        Answer::new(200, "a page of targets", Content::PageOf(&TARGET)),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const INSTANCES: Operation = Operation {
+    summary: "DICOM instances in order of arrival",
+    query: &[
+        Field::new("StudyInstanceUID", "only those of this study"),
+        Field::new("SeriesInstanceUID", "only those of this series"),
+        Field::new("SOPInstanceUID", "only this one"),
+        Field::new("Modality", "only those of this modality"),
+        Field::new("PatientID", "only those of this patient"),
+        LIMIT,
+        CURSOR,
+    ],
+    body: &[],
+    answers: &[
+        Answer::new(200, "a page of instances", Content::PageOf(&ONE_INSTANCE)),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const INSTANCE: Operation = Operation {
+    summary: "One DICOM instance",
+    query: &[],
+    body: &[],
+    answers: &[
+        Answer::new(200, "the instance", Content::Item(&ONE_INSTANCE)),
+        Answer::problem(404, "there is no such instance"),
+    ],
+};
+
+const FILE: Operation = Operation {
+    summary: "The bytes of an instance as they are stored",
+    query: &[],
+    body: &[],
+    answers: &[
+        Answer::new(200, "the bytes", Content::Media(&["application/dicom"])),
+        Answer::problem(404, "there is no such instance"),
+    ],
+};
+
+const TARGET: Shape = Shape {
+    name: "Target",
+    members: &[
+        ("target", Kind::Text),
+        ("kind", Kind::Text),
+        ("sop_instance_uid", Kind::Text),
+        ("media_type", Kind::Text),
+        ("width", Kind::Number),
+        ("height", Kind::Number),
+        ("codestreams", Kind::Number),
+        ("jpip_url", Kind::Text),
+        ("tid", Kind::Text),
+        ("state", Kind::Text),
+        ("reason", Kind::Text),
+    ],
+};
+
+const ONE_INSTANCE: Shape = Shape {
+    name: "Instance",
+    members: &[
+        ("sop_instance_uid", Kind::Text),
+        ("series_instance_uid", Kind::Text),
+        ("study_instance_uid", Kind::Text),
+        ("sop_class_uid", Kind::Text),
+        ("transfer_syntax_uid", Kind::Text),
+        ("modality", Kind::Text),
+        ("rows", Kind::Number),
+        ("columns", Kind::Number),
+        ("number_of_frames", Kind::Number),
+        ("jpip_url", Kind::Text),
+        ("tid", Kind::Text),
+        ("state", Kind::Text),
+        ("reason", Kind::Text),
+    ],
+};
 
 /// `GET /api/v1/targets?kind=&limit=&cursor=`: 200 a page of targets (of instances and files, unless `kind` is `series`); 400 for anything else in the query.
 async fn targets(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
-    let mut fields = query::fields(text.as_deref(), &["kind", "limit", "cursor"])?;
+    let mut fields = query::fields(text.as_deref(), TARGETS.query)?;
     let (limit, cursor) = paging(&mut fields)?;
     let kind = match fields.remove("kind") {
         Some(word) => {
@@ -59,9 +149,7 @@ async fn series(app: &App, limit: u32, cursor: Option<&str>) -> Result<Json<Valu
 /// `GET /api/v1/instances?StudyInstanceUID=&…&limit=&cursor=`: 200 a page of instances in order of arrival; 400 for
 /// anything else in the query.
 async fn instances(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
-    const FIELDS: &[&str] =
-        &["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality", "PatientID", "limit", "cursor"];
-    let mut fields = query::fields(text.as_deref(), FIELDS)?;
+    let mut fields = query::fields(text.as_deref(), INSTANCES.query)?;
     let (limit, cursor) = paging(&mut fields)?;
     let filter = InstanceFilter {
         study_instance_uid: fields.remove("StudyInstanceUID"),
@@ -100,7 +188,10 @@ async fn instance_file(
     Ok(response)
 }
 
-async fn stored_instance(app: &App, uid: Result<Path<String>, PathRejection>) -> Result<InstanceRow, Problem> {
+pub(super) async fn stored_instance(
+    app: &App,
+    uid: Result<Path<String>, PathRejection>,
+) -> Result<InstanceRow, Problem> {
     let unknown = || Problem::not_found("no such instance is stored");
     // Refused is what is not UTF-8: nothing has such a name.
     let Path(uid) = uid.map_err(|_refused| unknown())?;

@@ -6,17 +6,13 @@ mod qido;
 mod stow;
 mod wado;
 
-use std::sync::Arc;
-
-use axum::Router;
-
 pub(super) use capabilities::are_asked as asks_for_capabilities;
 
-use crate::app::App;
+use super::routes::Routes;
 
 /// Where the services lie.
 const BASE: &str = "/dicom-web";
 
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn routes() -> Routes {
     capabilities::routes().nest(BASE, qido::routes().merge(wado::routes()).merge(stow::routes()))
 }

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::State,
     response::{IntoResponse as _, Response},
-    routing::post,
 };
 use catalog::CatalogError;
 use codestream::Family;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{error::Problem, intake::Intake, query};
+use super::{
+    error::Problem,
+    intake::Intake,
+    query,
+    routes::{Answer, Content, Field, Kind, Operation, Routes, Shape},
+};
 use crate::{
     app::App,
     ingest::{Announced, IngestError, NameError, Outcome},
@@ -24,9 +28,31 @@ use crate::{
 /// Bytes of a body that tell what it is: a DICOM file says so after its preamble.
 const FIRST_BYTES: usize = 132;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/v1/import", post(import))
+pub(super) fn routes() -> Routes {
+    Routes::new().post("/api/v1/import", import, IMPORT)
 }
+
+const IMPORT: Operation = Operation {
+    summary: "Takes one DICOM object or JPEG 2000 file; answered when it is durable",
+    query: &[Field::new("name", "what an image file is called; not used for a DICOM object")],
+    body: &["application/dicom", "image/jp2", "image/jpx", "image/jph", "image/j2c", "application/octet-stream"],
+    answers: &[
+        Answer::new(200, "the same object is stored already", Content::Item(&IMPORTED)),
+        Answer::new(201, "it was taken", Content::Item(&IMPORTED)),
+        Answer::problem(400, "anything else in the query, no name for an image, or a body that ends too early"),
+        Answer::problem(408, "the body stopped coming, or comes too slowly"),
+        Answer::problem(409, "another object has this SOP Instance UID, and was kept"),
+        Answer::problem(413, "it is too large"),
+        Answer::problem(422, "it is no object that can be kept"),
+        Answer::problem(503, "the server drains, or the catalog or the store does not answer"),
+        Answer::problem(507, "there is no room"),
+    ],
+};
+
+const IMPORTED: Shape = Shape {
+    name: "Imported",
+    members: &[("outcome", Kind::Text), ("target", Kind::Text), ("tid", Kind::Text), ("sop_instance_uid", Kind::Text)],
+};
 
 /// `POST /api/v1/import?name=NAME`: 201 inserted or replaced, 200 duplicate, 409 another object has that SOP Instance
 /// UID, 422 not an object that can be kept, 413 too large, 507 no room; answered when the object is durable.
@@ -40,7 +66,7 @@ async fn import(State(app): State<Arc<App>>, request: Request<Body>) -> Result<R
 }
 
 async fn take(app: &Arc<App>, request: Request<Body>) -> Result<Response, Problem> {
-    let mut fields = query::fields(request.uri().query(), &["name"])?;
+    let mut fields = query::fields(request.uri().query(), IMPORT.query)?;
     let name = fields.remove("name");
     let (head, body) = request.into_parts();
     let (temp, _first) = receive(app, &head.headers, body).await?;

@@ -3,26 +3,59 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, RawQuery, State, rejection::PathRejection},
-    routing::{get, post},
 };
 use catalog::{JobRow, JobState};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::catalog_api::{catalog_problem, page_of, paging};
-use super::{error::Problem, query};
+use super::{
+    catalog_api::{CURSOR, LIMIT, catalog_problem, page_of, paging},
+    error::Problem,
+    query,
+    routes::{Answer, Content, Field, Kind, Operation, Routes, Shape},
+};
 use crate::app::App;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/api/v1/jobs", get(jobs)).route("/api/v1/jobs/{id}/retry", post(retry))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/api/v1/jobs", jobs, JOBS).post("/api/v1/jobs/{id}/retry", retry, RETRY)
 }
+
+const JOBS: Operation = Operation {
+    summary: "Work that is due, under way, or came to nothing, in the order in which it was queued",
+    query: &[Field::new("state", "queued, running or failed"), LIMIT, CURSOR],
+    body: &[],
+    answers: &[
+        Answer::new(200, "a page of jobs", Content::PageOf(&JOB)),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const RETRY: Operation = Operation {
+    summary: "Queues a job again that has failed",
+    query: &[],
+    body: &[],
+    answers: &[Answer::new(202, "it is queued", Content::Nothing), Answer::problem(404, "no such job has failed")],
+};
+
+const JOB: Shape = Shape {
+    name: "Job",
+    members: &[
+        ("id", Kind::Number),
+        ("kind", Kind::Text),
+        ("state", Kind::Text),
+        ("target", Kind::Text),
+        ("attempts", Kind::Number),
+        ("object_bytes", Kind::Number),
+        ("reason", Kind::Text),
+    ],
+};
 
 /// `GET /api/v1/jobs?state=&limit=&cursor=`: 200 a page of jobs in the order in which they were queued; 400 for anything
 /// else in the query.
 async fn jobs(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Json<Value>, Problem> {
-    let mut fields = query::fields(text.as_deref(), &["state", "limit", "cursor"])?;
+    let mut fields = query::fields(text.as_deref(), JOBS.query)?;
     let (limit, cursor) = paging(&mut fields)?;
     let state = fields.remove("state").map(|word| {
         let known = [JobState::Queued, JobState::Running, JobState::Failed];

@@ -19,13 +19,21 @@ use jpip::{
     EorReason, Limits,
     cache_model::CacheModel,
     message::encode_eor,
-    request::{abandon::AbandonedChunks, channel::CloseList, error::RequestError, return_type::StreamType},
+    request::{
+        KNOWN_FIELDS, abandon::AbandonedChunks, channel::CloseList, error::RequestError, return_type::StreamType,
+    },
     session::Refusal,
 };
 use percent_encoding::percent_decode_str;
 
 use super::{
-    delivery::Peer, echo::Echo, error::JpipRefusal, jpip_body::JpipBody, request_body::RequestBody, upload, whole_image,
+    delivery::Peer,
+    echo::Echo,
+    error::JpipRefusal,
+    jpip_body::JpipBody,
+    request_body::RequestBody,
+    routes::{Answer, Content, Field, Operation, Routes},
+    upload, whole_image,
 };
 use crate::{
     app::App,
@@ -43,6 +51,57 @@ const MAX_BODY: usize = 16 << 20;
 
 /// How long the body of a POST may take.
 const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// What is answered here, before the router is asked.
+pub(super) fn routes() -> Routes {
+    let routes = Routes::new().elsewhere(Method::GET, "/jpip", WINDOW).elsewhere(Method::POST, "/jpip", POSTED);
+    routes.elsewhere(Method::GET, "/jpip/{name}", WINDOW).elsewhere(Method::POST, "/jpip/{name}", POSTED)
+}
+
+const WINDOW: Operation = Operation {
+    summary: "A window of an image, or the whole of it, by JPIP (ISO/IEC 15444-9)",
+    query: &FIELDS,
+    body: &[],
+    answers: ANSWERS,
+};
+
+const POSTED: Operation = Operation {
+    summary: "The same with the fields in the body; with `upload` in the query the body is an image to be stored",
+    query: &FIELDS,
+    body: &["application/x-www-form-urlencoded", "image/jp2", "image/jpx", "image/jph", "application/dicom"],
+    answers: ANSWERS,
+};
+
+const FIELDS: [Field; KNOWN_FIELDS.len()] = {
+    let mut fields = [Field::new("", "a request field of ISO/IEC 15444-9, annex C"); KNOWN_FIELDS.len()];
+    let mut n = 0;
+    while n < fields.len() {
+        fields[n].name = KNOWN_FIELDS[n];
+        n += 1;
+    }
+    fields
+};
+
+const ANSWERS: &[Answer] = &[
+    Answer::new(200, "served, or the image was there already", Content::Media(BODIES)),
+    Answer::new(201, "the image was stored", Content::Media(&["application/json"])),
+    Answer::new(202, "a newer request of the channel took over", Content::Nothing),
+    Answer::new(400, "a field is malformed", PLAIN),
+    Answer::new(403, "a page of another site wants to store something", PLAIN),
+    Answer::new(404, "no such target", PLAIN),
+    Answer::new(408, "a body comes too slowly", PLAIN),
+    Answer::new(409, "another object has this SOP Instance UID", PLAIN),
+    Answer::new(413, "a body is too large", PLAIN),
+    Answer::new(415, "none of the types can be given, or a body is of another type", PLAIN),
+    Answer::new(422, "no image that can be kept", PLAIN),
+    Answer::new(501, "a field or a target that is not served", PLAIN),
+    Answer::new(503, "no such channel, too many, or the store does not answer", PLAIN),
+    Answer::new(507, "there is no room", PLAIN),
+];
+
+const BODIES: &[&str] = &["image/jpp-stream", "image/jpt-stream", "image/jp2", "image/jph", "image/j2c", "image/jphc"];
+
+const PLAIN: Content = Content::Media(&["text/plain"]);
 
 /// Answers one JPIP request; `name` is the path below `/jpip/`, as it was sent.
 pub(super) async fn answer(
@@ -244,19 +303,23 @@ async fn serve(
         fields.push(("JPIP-cnew", format!("cid={cid},path={},{transport}", app.jpip_path())));
         granted = Some(cid);
     }
+    // It may have been deleted since it was found, and its channels closed before this one was there.
+    let gone = match &granted {
+        Some(_) => app.serving().targets().find(target.name()).await.err(),
+        None => None,
+    };
     // A channel whose response is still on its way is closed after that.
     let by = request.cid.as_deref();
     let close = |list: &CloseList| {
         if line.is_some() { channels.may_close(list, by) } else { channels.close(list, by).map(drop) }
     };
-    if let Some(list) = &request.cclose
-        && let Err(refusal) = close(list)
-    {
+    let closed = request.cclose.as_ref().map_or(Ok(()), |list| close(list).map_err(channel_refusal));
+    if let Err(refusal) = gone.map_or(closed, Err) {
         // Nobody will hear of the new channel, so it must not stay open.
         if let Some(cid) = granted {
             let _closed = channels.close(&CloseList::Channels(vec![cid]), None);
         }
-        return Err(channel_refusal(refusal));
+        return Err(refusal);
     }
     if let Some(line) = line {
         let cid = granted.or_else(|| request.cid.clone()).unwrap_or_default();

@@ -3,15 +3,18 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
-    Router,
     extract::{RawQuery, State},
     response::{Html, IntoResponse, Response},
-    routing::get,
 };
 use catalog::{TargetKind, TargetRow};
 use http::{HeaderValue, header};
 
-use super::{catalog_api::catalog_problem, error::Problem, query};
+use super::{
+    catalog_api::{CURSOR, catalog_problem},
+    error::Problem,
+    query,
+    routes::{Answer, Content, Operation, Routes},
+};
 use crate::app::App;
 
 /// Targets on one page.
@@ -20,9 +23,26 @@ const ROWS: u32 = 100;
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'none'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/", get(page)).route("/page.css", get(style))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/", page, PAGE).get("/page.css", style, STYLE)
 }
+
+const PAGE: Operation = Operation {
+    summary: "What is stored, as a page",
+    query: &[CURSOR],
+    body: &[],
+    answers: &[
+        Answer::new(200, "the page", Content::Media(&["text/html"])),
+        Answer::problem(400, "anything else in the query"),
+    ],
+};
+
+const STYLE: Operation = Operation {
+    summary: "The style of the page",
+    query: &[],
+    body: &[],
+    answers: &[Answer::new(200, "the style", Content::Media(&["text/css"]))],
+};
 
 async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page.css"))
@@ -30,7 +50,7 @@ async fn style() -> impl IntoResponse {
 
 /// `GET /?cursor=`: 200 the page; 400 for anything else in the query.
 async fn page(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
-    let mut fields = query::fields(text.as_deref(), &["cursor"])?;
+    let mut fields = query::fields(text.as_deref(), PAGE.query)?;
     let cursor = fields.remove("cursor");
     let page = app.catalog().list_targets(None, ROWS, cursor.as_deref()).await.map_err(catalog_problem)?;
     let counts = app.catalog().counts().await.map_err(catalog_problem)?;

@@ -281,6 +281,12 @@ impl ChannelTable {
         self.with(|table, _now| table.close(list, by))
     }
 
+    /// Closes the channels for targets of these names; what is on its way on them ends in order.
+    pub(crate) fn close_those_for(&self, names: &[String]) -> usize {
+        let is_one = |channel: &Channel| names.iter().any(|name| channel.target.is_called(name));
+        self.with(|table, _now| table.close_where(is_one))
+    }
+
     /// Closes channels that nobody uses, for as long as it is polled.
     pub(crate) async fn sweep(self: Arc<Self>) {
         let mut tick = tokio::time::interval(SWEEP);

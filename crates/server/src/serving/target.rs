@@ -83,6 +83,10 @@ impl OpenTarget {
         &self.members
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether `name` is what this target is called.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name

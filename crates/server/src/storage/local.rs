@@ -25,6 +25,7 @@ pub(super) struct Local {
     tmp: PathBuf,
     /// The same objects, seen through the interface that remote stores share.
     streams: LocalFileSystem,
+    indexes: LocalFileSystem,
     open: Cache<Name, Arc<StoredFile>>,
     /// Held by who makes the folders of objects, and those of indexes; set once they are on the disk.
     object_folders: Mutex<bool>,
@@ -41,8 +42,10 @@ impl Local {
     pub(super) fn new(data: &DataDir, held: Option<Arc<DataDir>>) -> Result<Self, StorageError> {
         let objects = data.objects();
         let streams = LocalFileSystem::new_with_prefix(&objects).map_err(io::Error::other)?;
+        let indexes = LocalFileSystem::new_with_prefix(data.index()).map_err(io::Error::other)?;
         Ok(Self {
             streams,
+            indexes,
             objects,
             index: data.index(),
             tmp: data.tmp(),
@@ -94,10 +97,25 @@ impl Local {
     }
 
     pub(super) fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
-        let names = self.streams.list(None).map(|found| {
-            Ok(found.map_err(store_error)?.location.parts().map(|part| part.as_ref().to_owned()).collect())
-        });
-        names.boxed()
+        names(&self.streams)
+    }
+
+    pub(super) fn index_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        names(&self.indexes)
+    }
+
+    /// Not synced: what comes back after a power cut is found again.
+    pub(super) fn remove(&self, name: Name) -> Result<(), StorageError> {
+        let (top, file) = match &name {
+            Name::Object(key) => (&self.objects, key.to_string()),
+            Name::Index(key) => (&self.index, key.to_string()),
+        };
+        self.open.remove(&name);
+        let [folder, rest] = split(&file);
+        match fs::remove_file(top.join(folder).join(rest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -178,6 +196,14 @@ impl Local {
             })
         })
     }
+}
+
+/// The names of all that lies in a folder, each without the slashes in it.
+fn names(folder: &LocalFileSystem) -> BoxStream<'static, Result<String, StorageError>> {
+    let names = folder
+        .list(None)
+        .map(|found| Ok(found.map_err(store_error)?.location.parts().map(|part| part.as_ref().to_owned()).collect()));
+    names.boxed()
 }
 
 fn store_error(error: object_store::Error) -> StorageError {

@@ -105,9 +105,24 @@ impl Remote {
     }
 
     pub(super) fn object_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        self.names("objects")
+    }
+
+    pub(super) fn index_names(&self) -> BoxStream<'static, Result<String, StorageError>> {
+        self.names("index")
+    }
+
+    pub(super) async fn remove(&self, name: Name) -> Result<(), StorageError> {
+        self.open.remove(&name);
+        let (bucket, path) = (Arc::clone(&self.bucket), self.path(&name));
+        self.threads.run(async move { bucket.remove(&path, name.object()).await }).await
+    }
+
+    /// The names of all that lies in one of the two folders below the prefix, each without the slashes in it.
+    fn names(&self, folder: &'static str) -> BoxStream<'static, Result<String, StorageError>> {
         let (sender, receiver) = mpsc::channel(NAMES_AHEAD);
         let bucket = Arc::clone(&self.bucket);
-        self.threads.start(async move { bucket.send_object_names(&sender).await });
+        self.threads.start(async move { bucket.send_names(folder, &sender).await });
         // The threads are those of the store, which may be gone before its names are.
         let state = (receiver, Arc::clone(&self.threads));
         stream::unfold(state, |(mut receiver, threads)| async move {

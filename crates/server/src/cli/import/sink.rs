@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use crate::app::Stored;
-use crate::cli::http_client::client_for;
+use crate::cli::http_client::{base_url, client_for};
 use crate::config::DataSettings;
 use crate::ingest::{Ingest, Ingested, Outcome};
 use crate::storage::{Storage, StorageError};
@@ -109,11 +109,9 @@ struct Answer {
 
 impl RemoteSink {
     pub(super) fn new(base: &str) -> anyhow::Result<Self> {
-        if !base.starts_with("http://") && !base.starts_with("https://") {
-            bail!("--to takes the base URL of a server, as http://127.0.0.1:8080, and not {base}");
-        }
+        let base = base_url(base)?;
         let client = client_for(base).connect_timeout(CONNECT).build().context("no HTTP client")?;
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        Ok(Self { client, base: base.to_owned() })
     }
 
     /// Sends one file.

@@ -3,30 +3,34 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
-    Router,
     body::Body,
     extract::{RawQuery, State},
     response::Response,
-    routing::get,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{BASE, accept::Accepted};
-use crate::{app::App, http::error::Problem};
+use crate::{
+    app::App,
+    http::{
+        error::Problem,
+        routes::{Answer, Content, Operation, Routes},
+    },
+};
 
 const WADL: &str = "application/vnd.sun.wadl+xml";
 const JSON: &str = "application/json";
 
-const DICOM: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom"];
-const STORED: &[&str] = &[
+pub(super) const DICOM: &[&str] = &["multipart/related; type=\"application/dicom\"", "application/dicom"];
+pub(super) const STORED: &[&str] = &[
     "multipart/related; type=\"application/dicom\"",
     "multipart/related; type=\"application/dicom+json\"",
     "application/dicom",
 ];
 const FOUND: &[&str] = &["application/dicom+json"];
-const ATTRIBUTES: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
-const FRAMES: &[&str] = &[
+pub(super) const ATTRIBUTES: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
+pub(super) const FRAMES: &[&str] = &[
     "multipart/related; type=\"application/octet-stream\"",
     "multipart/related; type=\"image/jp2\"",
     "multipart/related; type=\"image/jphc\"",
@@ -34,8 +38,9 @@ const FRAMES: &[&str] = &[
     "image/jp2",
     "image/jphc",
 ];
-const BULK_DATA: &[&str] = &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"];
-const TOLD: &[&str] = &["application/dicom+json", "application/dicom+xml"];
+pub(super) const BULK_DATA: &[&str] =
+    &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"];
+pub(super) const TOLD: &[&str] = &["application/dicom+json", "application/dicom+xml"];
 
 /// One method of one resource.
 struct Capability {
@@ -79,10 +84,21 @@ const CAPABILITIES: [Capability; 16] = [
     capability("studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}", "GET", "RetrieveBulkData", &[], BULK_DATA),
 ];
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    let both = || get(retrieve).options(retrieve);
-    Router::new().route(BASE, both()).route(&format!("{BASE}/"), both())
+pub(super) fn routes() -> Routes {
+    let below = format!("{BASE}/");
+    let routes = Routes::new().get(BASE, retrieve, TOLD_HERE).options(BASE, retrieve, TOLD_HERE);
+    routes.get(&below, retrieve, TOLD_HERE).options(&below, retrieve, TOLD_HERE)
 }
+
+const TOLD_HERE: Operation = Operation {
+    summary: "The services of DICOMweb that are provided here",
+    query: &[],
+    body: &[],
+    answers: &[
+        Answer::new(200, "the capabilities", Content::Media(&[WADL, "application/xml", "text/xml", JSON])),
+        Answer::problem(406, "they are not told in what is accepted"),
+    ],
+};
 
 /// Whether a request asks for the capabilities, and is not a browser that asks whether it may ask.
 pub(in crate::http) fn are_asked<B>(request: &Request<B>) -> bool {

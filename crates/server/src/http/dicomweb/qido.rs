@@ -9,10 +9,8 @@ mod returned;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use catalog::{Level, Match, Query, Want};
 use http::{HeaderValue, StatusCode, header};
@@ -21,7 +19,11 @@ use serde_json::Value;
 use self::parameters::Parameters;
 use crate::{
     app::App,
-    http::{catalog_api::catalog_problem, error::Problem},
+    http::{
+        catalog_api::catalog_problem,
+        error::Problem,
+        routes::{Answer, Content, Operation, Routes},
+    },
 };
 
 /// What `Warning` says when there is more [PS3.18 8.3.4.4].
@@ -32,26 +34,43 @@ const GAVE_UP: &str = "299 precinct \"The search was ended before all was looked
 
 type Uids<const N: usize> = Result<Path<[String; N]>, PathRejection>;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    let study = [STUDY_INSTANCE_UID];
-    let series = [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID];
-    Router::new()
-        .route("/studies", get(|State(app), RawQuery(query)| search(app, Level::Study, Ok(Vec::new()), query)))
-        .route("/series", get(|State(app), RawQuery(query)| search(app, Level::Series, Ok(Vec::new()), query)))
-        .route("/instances", get(|State(app), RawQuery(query)| search(app, Level::Instance, Ok(Vec::new()), query)))
-        .route(
+pub(super) fn routes() -> Routes {
+    let (study, series) = ([STUDY_INSTANCE_UID], [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID]);
+    Routes::new()
+        .get("/studies", |State(app), RawQuery(query)| search(app, Level::Study, Ok(Vec::new()), query), STUDIES)
+        .get("/series", |State(app), RawQuery(query)| search(app, Level::Series, Ok(Vec::new()), query), SERIES)
+        .get("/instances", |State(app), RawQuery(query)| search(app, Level::Instance, Ok(Vec::new()), query), INSTANCES)
+        .get(
             "/studies/{study}/series",
-            get(move |State(app), uids, RawQuery(query)| search(app, Level::Series, within(study, uids), query)),
+            move |State(app), uids, RawQuery(query)| search(app, Level::Series, within(study, uids), query),
+            SERIES,
         )
-        .route(
+        .get(
             "/studies/{study}/instances",
-            get(move |State(app), uids, RawQuery(query)| search(app, Level::Instance, within(study, uids), query)),
+            move |State(app), uids, RawQuery(query)| search(app, Level::Instance, within(study, uids), query),
+            INSTANCES,
         )
-        .route(
+        .get(
             "/studies/{study}/series/{series}/instances",
-            get(move |State(app), uids, RawQuery(query)| search(app, Level::Instance, within(series, uids), query)),
+            move |State(app), uids, RawQuery(query)| search(app, Level::Instance, within(series, uids), query),
+            INSTANCES,
         )
 }
+
+const STUDIES: Operation = operation("Studies that match the keys in the query, each an attribute by keyword or tag");
+const SERIES: Operation = operation("Series that match the keys in the query, each an attribute by keyword or tag");
+const INSTANCES: Operation =
+    operation("Instances that match the keys in the query, each an attribute by keyword or tag");
+
+const fn operation(summary: &'static str) -> Operation {
+    Operation { summary, query: parameters::FIELDS, body: &[], answers: ANSWERS }
+}
+
+const ANSWERS: &[Answer] = &[
+    Answer::new(200, "what was found", Content::Media(&["application/dicom+json"])),
+    Answer::new(204, "nothing matches", Content::Nothing),
+    Answer::problem(400, "a parameter cannot be read"),
+];
 
 const STUDY_INSTANCE_UID: u32 = 0x0020_000d;
 const SERIES_INSTANCE_UID: u32 = 0x0020_000e;

@@ -10,11 +10,9 @@ mod receiver;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
     response::Response,
-    routing::post,
 };
 use dicom_bridge::{
     media_type::MediaType,
@@ -23,17 +21,40 @@ use dicom_bridge::{
 use http::{Request, StatusCode, header, request::Parts};
 
 use self::receiver::Receiver;
-use super::accept::Accepted;
+use super::{
+    accept::Accepted,
+    capabilities::{STORED, TOLD},
+};
 use crate::{
     app::App,
-    http::{error::Problem, intake::Intake},
+    http::{
+        error::Problem,
+        intake::Intake,
+        routes::{self, Answer, Operation, Routes},
+    },
 };
 
 const DICOM: &str = "application/dicom";
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/studies", post(store)).route("/studies/{study}", post(store_in_study))
+pub(super) fn routes() -> Routes {
+    Routes::new().post("/studies", store, STORE).post("/studies/{study}", store_in_study, STORE)
 }
+
+const STORE: Operation = Operation {
+    summary: "Stores objects, each told of by itself",
+    query: &[],
+    body: STORED,
+    answers: &[
+        Answer::new(200, "all are stored, or were already", routes::Content::Media(TOLD)),
+        Answer::new(202, "some are stored", routes::Content::Media(TOLD)),
+        Answer::problem(400, "the body is not what it says"),
+        Answer::problem(406, "the client takes no form that there is"),
+        Answer::problem(408, "the body stopped coming"),
+        Answer::new(409, "none is stored", routes::Content::Media(TOLD)),
+        Answer::problem(415, "a media type that is not taken"),
+        Answer::problem(503, "the server drains, or the catalog or the store does not answer"),
+    ],
+};
 
 /// `POST /studies`: objects of any study.
 async fn store(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {

@@ -11,22 +11,43 @@ pub(super) mod instances;
 mod objects;
 mod range;
 
-use std::sync::Arc;
+use super::capabilities::{ATTRIBUTES, BULK_DATA, DICOM, FRAMES};
+use crate::http::routes::{Answer, Content, Operation, Routes};
 
-use axum::{Router, routing::get};
-
-use crate::app::App;
-
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn routes() -> Routes {
     const STUDY: &str = "/studies/{study}";
     const SERIES: &str = "/studies/{study}/series/{series}";
     const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
-    let mut router = Router::new();
+    let mut routes = Routes::new();
     for place in [STUDY, SERIES, INSTANCE] {
-        router = router.route(place, get(objects::retrieve));
-        router = router.route(&format!("{place}/metadata"), get(attributes::retrieve));
+        routes = routes.get(place, objects::retrieve, OBJECTS);
+        routes = routes.get(&format!("{place}/metadata"), attributes::retrieve, METADATA);
     }
-    router
-        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(frames::retrieve))
-        .route(&format!("{INSTANCE}/bulkdata/{{*path}}"), get(bulk_data::retrieve))
+    routes.get(&format!("{INSTANCE}/frames/{{frames}}"), frames::retrieve, ONE_OR_MORE_FRAMES).get(
+        &format!("{INSTANCE}/bulkdata/{{*path}}"),
+        bulk_data::retrieve,
+        ONE_VALUE,
+    )
+}
+
+macro_rules! answers {
+    ($media_types:expr) => {
+        &[
+            Answer::new(200, "what was asked for", Content::Media($media_types)),
+            Answer::new(206, "a range, or not all of it", Content::Media($media_types)),
+            Answer::problem(400, "the path cannot be read"),
+            Answer::problem(404, "there is no such thing"),
+            Answer::problem(406, "the client takes no form that there is"),
+            Answer::problem(416, "the range lies behind the end"),
+        ]
+    };
+}
+
+const OBJECTS: Operation = operation("Objects, as stored or in another transfer syntax", answers!(DICOM));
+const METADATA: Operation = operation("Attributes of instances, without bulk data", answers!(ATTRIBUTES));
+const ONE_OR_MORE_FRAMES: Operation = operation("Frames, one or a list", answers!(FRAMES));
+const ONE_VALUE: Operation = operation("A value that the attributes only name", answers!(BULK_DATA));
+
+const fn operation(summary: &'static str, answers: &'static [Answer]) -> Operation {
+    Operation { summary, query: &[], body: &[], answers }
 }

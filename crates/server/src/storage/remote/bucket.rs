@@ -114,11 +114,22 @@ impl Bucket {
         self.patiently(get).await
     }
 
-    /// Sends the names of everything that lies where objects lie, until nobody takes them.
-    pub(super) async fn send_object_names(&self, to: &mpsc::Sender<Result<String, StorageError>>) {
-        let objects: Path = self.root.parts().chain(["objects".into()]).collect();
-        let above = objects.parts().count();
-        let mut found = self.reader.list(Some(&objects));
+    /// Removes an object; one that is not there is removed.
+    pub(super) async fn remove(&self, path: &Path, key: &ObjectKey) -> Result<(), StorageError> {
+        match self.writer.delete(path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => {
+                tracing::warn!(object.key = %key, error = words(&error), "the store does not remove an object");
+                Err(of_store(&error).into())
+            }
+        }
+    }
+
+    /// Sends the names of everything that lies in a folder below the prefix, until nobody takes them.
+    pub(super) async fn send_names(&self, folder: &str, to: &mpsc::Sender<Result<String, StorageError>>) {
+        let folder: Path = self.root.parts().chain([folder.into()]).collect();
+        let above = folder.parts().count();
+        let mut found = self.reader.list(Some(&folder));
         while let Some(found) = found.next().await {
             let name = match found {
                 // What is listed begins with the way to the objects.

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::{
     finding::keys::{Attribute, Manner},
-    http::error::Problem,
+    http::{error::Problem, routes::Field},
 };
 
 /// What a search asks for beside its path.
@@ -25,6 +25,16 @@ const MOST_ANSWERS: u32 = 1000;
 
 /// Parameters of one query; more are a mistake or worse.
 const MOST_PARAMETERS: usize = 256;
+
+/// The parameters that are no keys.
+pub(super) const FIELDS: &[Field] = &[
+    Field::new("fuzzymatching", "true: a person name is found by the beginnings of its words"),
+    Field::new("multiplevaluematching", "true: a value is a list, of which one is enough"),
+    Field::new("emptyvaluematching", "true: two quotation marks stand for an attribute without a value"),
+    Field::new("includefield", "attributes that are wanted too, or all"),
+    Field::new("limit", "answers at most; 1000 is the most"),
+    Field::new("offset", "answers that are passed over"),
+];
 
 impl Parameters {
     /// # Errors
