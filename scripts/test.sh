@@ -139,6 +139,7 @@ run_doctests
 run_conformance conformance run.py
 run_conformance c-store c_store.py
 run_conformance dicomweb dicomweb.py
+run_conformance dimse dimse.py
 run_conformance outgoing outgoing.py
 run_conformance interop interop.py
 run_conformance character-sets character_sets.py
