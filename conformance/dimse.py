@@ -4,7 +4,7 @@
   dimse.py --precinct BINARY
 
 Starts the server with a data directory of its own and a pynetdicom application entity beside it, then
-stores, finds, gets, moves and commits. Prints one line a check; exit status 1 if one fails.
+stores, finds, gets, moves and commits. Prints one line a check, the last one counts them; exit status 1 if one fails.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+PASSED = []
 FAILED = []
 
 
 def check(name, is_so, detail=""):
     print(("ok    " if is_so else "FAILED ") + name + (f": {detail}" if not is_so else ""), flush=True)
-    if not is_so:
-        FAILED.append(name)
+    (PASSED if is_so else FAILED).append(name)
 
 
 def instance(number):
@@ -220,6 +220,7 @@ def main():
             server.terminate()
             server.wait()
             peer.server.shutdown()
+    print(f"dimse: {len(PASSED)} passed, {len(FAILED)} failed")
     sys.exit(1 if FAILED else 0)
 
 
