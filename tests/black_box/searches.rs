@@ -134,6 +134,22 @@ fn fields_are_included_when_asked_for_and_pages_say_that_there_is_more() {
 }
 
 #[test]
+fn answers_come_in_xml_to_who_asks_for_it() {
+    let house = archive();
+    let path = "/dicom-web/studies/2.25.1/series";
+    let ask = |accept: &str| house.connect().exchange("GET", path, &[("Accept", accept)], &[]);
+    let answer = ask("multipart/related; type=\"application/dicom+xml\"");
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("Content-Type").unwrap().starts_with("multipart/related; type=\"application/dicom+xml\""));
+    let text = answer.text();
+    assert_eq!(text.matches("<NativeDicomModel ").count(), 2, "a part for each series");
+    let uid = r#"<DicomAttribute tag="0020000E" vr="UI" keyword="SeriesInstanceUID"><Value number="1">2.25.11</Value>"#;
+    assert!(text.contains(uid), "{text}");
+    assert_eq!(ask("application/json").status, 200);
+    assert_eq!(ask("text/html").status, 406);
+}
+
+#[test]
 fn what_cannot_be_read_is_400_and_what_is_not_there_is_204() {
     let house = archive();
     for wrong in ["limit=many", "offset=-1", "fuzzymatching=perhaps", "includefield=Nonsense", "PatientID=%FF"] {

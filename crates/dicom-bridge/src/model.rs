@@ -11,6 +11,7 @@ mod json;
 mod name;
 mod walker;
 mod xml;
+mod xml_of_json;
 
 use std::io;
 
@@ -27,6 +28,7 @@ use walker::Walker;
 pub use bulk_data::{BulkData, find_bulk_data};
 pub use described::{BulkPart, Described, DescriptionError, Piece};
 pub use name::BulkDataPath;
+pub use xml_of_json::write_xml_of_json;
 
 /// How attributes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! `/dicom-web`: the services of DICOMweb [PS3.18].
 
 mod accept;
+mod body;
 mod capabilities;
 mod qido;
 mod stow;

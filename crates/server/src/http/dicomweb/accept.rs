@@ -3,10 +3,13 @@
 use dicom_bridge::{
     TransferSyntax,
     media_type::MediaType,
+    model::ModelForm,
     outgoing::{EXPLICIT_LITTLE, Outgoing, OutgoingForm},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
+
+use crate::http::error::Problem;
 
 /// What a client takes, what it likes best first.
 #[derive(Debug)]
@@ -35,6 +38,10 @@ pub(super) enum Transfer {
     Named(String),
 }
 
+/// The media types of attributes.
+pub(super) const JSON: &str = "application/dicom+json";
+pub(super) const XML: &str = "application/dicom+xml";
+
 /// More than that nobody means.
 const MAX_OFFERS: usize = 64;
 
@@ -57,6 +64,27 @@ impl Accepted {
             add(&mut offers, "*/*");
         }
         Self { offers }
+    }
+
+    /// The form in which attributes are sent.
+    ///
+    /// # Errors
+    ///
+    /// 406 if the client takes neither.
+    pub(super) fn model_form(&self) -> Result<ModelForm, Problem> {
+        let form = self.choose(|offer| match offer.is_multipart {
+            // Whoever takes anything gets what every client reads.
+            _ if offer.media_type.essence() == "*/*" => Some(ModelForm::Json),
+            false if offer.media_type.covers(JSON) || offer.media_type.covers("application/json") => {
+                Some(ModelForm::Json)
+            }
+            true if offer.media_type.covers(XML) => Some(ModelForm::Xml),
+            _ => None,
+        });
+        form.ok_or_else(|| {
+            let words = "attributes come as application/dicom+json, or as application/dicom+xml in multipart/related";
+            Problem::new(StatusCode::NOT_ACCEPTABLE, words)
+        })
     }
 
     /// The first offer for which `choose` finds something.

@@ -28,7 +28,6 @@ pub(super) const STORED: &[&str] = &[
     "multipart/related; type=\"application/dicom+json\"",
     "application/dicom",
 ];
-const FOUND: &[&str] = &["application/dicom+json"];
 pub(super) const ATTRIBUTES: &[&str] = &["application/dicom+json", "multipart/related; type=\"application/dicom+xml\""];
 pub(super) const FRAMES: &[&str] = &[
     "multipart/related; type=\"application/octet-stream\"",
@@ -66,12 +65,12 @@ const fn capability(
 
 #[rustfmt::skip]
 const CAPABILITIES: [Capability; 16] = [
-    capability("studies", "GET", "SearchForStudies", &[], FOUND),
-    capability("series", "GET", "SearchForSeries", &[], FOUND),
-    capability("instances", "GET", "SearchForInstances", &[], FOUND),
-    capability("studies/{study}/series", "GET", "SearchForStudySeries", &[], FOUND),
-    capability("studies/{study}/instances", "GET", "SearchForStudyInstances", &[], FOUND),
-    capability("studies/{study}/series/{series}/instances", "GET", "SearchForSeriesInstances", &[], FOUND),
+    capability("studies", "GET", "SearchForStudies", &[], ATTRIBUTES),
+    capability("series", "GET", "SearchForSeries", &[], ATTRIBUTES),
+    capability("instances", "GET", "SearchForInstances", &[], ATTRIBUTES),
+    capability("studies/{study}/series", "GET", "SearchForStudySeries", &[], ATTRIBUTES),
+    capability("studies/{study}/instances", "GET", "SearchForStudyInstances", &[], ATTRIBUTES),
+    capability("studies/{study}/series/{series}/instances", "GET", "SearchForSeriesInstances", &[], ATTRIBUTES),
     capability("studies", "POST", "StoreInstances", STORED, TOLD),
     capability("studies/{study}", "GET", "RetrieveStudy", &[], DICOM),
     capability("studies/{study}", "POST", "StoreStudyInstances", STORED, TOLD),

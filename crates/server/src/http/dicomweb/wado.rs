@@ -4,7 +4,6 @@
 //! read; 404 there is no such thing; 406 the client takes no form that there is; 416 a range behind the end.
 
 mod attributes;
-mod body;
 mod bulk_data;
 mod frames;
 pub(super) mod instances;

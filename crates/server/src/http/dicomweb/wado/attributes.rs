@@ -17,19 +17,19 @@ use dicom_bridge::{
     model::{ModelForm, write_model},
 };
 use futures_util::stream::{self, StreamExt as _};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
-use super::{
-    body::{self, Part},
-    instances::{Instances, Places, instance_url, read},
-};
+use super::instances::{Instances, Places, instance_url, read};
 use crate::{
     app::App,
-    http::{dicomweb::accept::Accepted, error::Problem},
+    http::{
+        dicomweb::{
+            accept::{Accepted, JSON, XML},
+            body::{self, Part},
+        },
+        error::Problem,
+    },
 };
-
-const JSON: &str = "application/dicom+json";
-const XML: &str = "application/dicom+xml";
 
 /// Objects that are read at the same time for one answer.
 const AT_ONCE: usize = 4;
@@ -45,17 +45,7 @@ pub(super) async fn retrieve(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = Instances::find(&app, &read(places)?).await?;
-    let form = Accepted::of(&headers, query.as_deref()).choose(|offer| match offer.is_multipart {
-        // Whoever takes anything gets what every client reads.
-        _ if offer.media_type.essence() == "*/*" => Some(ModelForm::Json),
-        false if offer.media_type.covers(JSON) || offer.media_type.covers("application/json") => Some(ModelForm::Json),
-        true if offer.media_type.covers(XML) => Some(ModelForm::Xml),
-        _ => None,
-    });
-    let form = form.ok_or_else(|| {
-        let words = "attributes come as application/dicom+json, or as application/dicom+xml in multipart/related";
-        Problem::new(StatusCode::NOT_ACCEPTABLE, words)
-    })?;
+    let form = Accepted::of(&headers, query.as_deref()).model_form()?;
     let models = found.stream().map(move |row| {
         let app = Arc::clone(&app);
         async move {

@@ -15,13 +15,18 @@ use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    body::{self, Bytestream, Part},
     frames::{OCTET_STREAM, ranges, retrieve_all, single},
     instances::{Places, find_one, instance_url, read},
 };
 use crate::{
     app::App,
-    http::{dicomweb::accept::Accepted, error::Problem},
+    http::{
+        dicomweb::{
+            accept::Accepted,
+            body::{self, Bytestream, Part},
+        },
+        error::Problem,
+    },
     storage::StoredFile,
 };
 

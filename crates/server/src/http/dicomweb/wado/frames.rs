@@ -13,14 +13,16 @@ use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
-    body::{self, Bytestream, Part},
     instances::{Places, find_one, instance_url, read},
     range::{Wanted, wanted},
 };
 use crate::{
     app::App,
     http::{
-        dicomweb::accept::{Accepted, Offer, Transfer},
+        dicomweb::{
+            accept::{Accepted, Offer, Transfer},
+            body::{self, Bytestream, Part},
+        },
         error::Problem,
     },
     serving::frame_table::{FramePlace, FrameTable, NoFrames},

@@ -16,14 +16,14 @@ use dicom_bridge::{
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, StatusCode, header};
 
-use super::{
-    body::{self, Part},
-    instances::{Instances, Places, instance_url, read},
-};
+use super::instances::{Instances, Places, instance_url, read};
 use crate::{
     app::App,
     http::{
-        dicomweb::accept::{Accepted, Offer},
+        dicomweb::{
+            accept::{Accepted, Offer},
+            body::{self, Part},
+        },
         error::Problem,
     },
     outgoing::{file, referable},
