@@ -151,6 +151,19 @@ fn index_and_inspect_tell_what_is_in_a_file() {
     for name in [b"iptr", b"cidx", b"fidx"] {
         assert!(out.windows(4).any(|four| four == name));
     }
+    // Index boxes that are in a file are compared with what its codestream says.
+    let said = |file: &str| String::from_utf8(run(&["index", &path(file)]).stdout).unwrap();
+    assert!(said("out.jp2").contains("its index boxes agree"), "{}", said("out.jp2"));
+    assert!(!said("a.jp2").contains("index boxes"), "{}", said("a.jp2"));
+    let (mut lying, last) = (out.clone(), out.windows(4).rposition(|four| four == b"faix").unwrap());
+    // Its first cell follows version, NMAX and M.
+    lying[last + 4 + 9 + 3] ^= 1;
+    fs::write(path("lying.jp2"), lying).unwrap();
+    assert!(
+        said("lying.jp2").contains("its index boxes are wrong: ppix, component 0, tile 0"),
+        "{}",
+        said("lying.jp2")
+    );
     for command in ["index", "inspect"] {
         assert_eq!(code(&run(&[command, &path("text")])), 1);
         assert_eq!(code(&run(&[command, &path("missing")])), 1);

@@ -103,7 +103,8 @@ fn of_postgres(code: &str, message: &str) -> Failure {
     let (error, remedy) = match code {
         // unique_violation; serialization_failure, deadlock_detected
         "23505" => (CatalogError::Busy, Remedy::ApplyAgain),
-        "40001" | "40P01" => (CatalogError::Busy, Remedy::BeginAgain),
+        // foreign_key_violation: a study went while an instance of it came
+        "40001" | "40P01" | "23503" => (CatalogError::Busy, Remedy::BeginAgain),
         // disk_full
         "53100" => (CatalogError::Full, Remedy::None),
         // out_of_memory, too_many_connections; lock_not_available (lock_timeout), query_canceled
@@ -132,6 +133,7 @@ mod tests {
         for (code, remedy) in [
             ("23505", Remedy::ApplyAgain),
             ("40001", Remedy::BeginAgain),
+            ("23503", Remedy::BeginAgain),
             ("40P01", Remedy::BeginAgain),
             ("57P01", Remedy::ConnectAgain),
             ("57P02", Remedy::ConnectAgain),

@@ -168,8 +168,12 @@ pub(crate) async fn fill(connection: &mut Connection<'_>) -> Result<(), Failure>
     if connection.optional(query::LEVELS_ARE_MISSING, &[]).await?.is_none() {
         return Ok(());
     }
+    // Of several nodes that start at once the first fills; the others wait for it, and look again.
+    connection.control(connection.text_of(&query::BEGIN_LEVELS)).await?;
+    if connection.optional(query::LEVELS_ARE_MISSING, &[]).await?.is_none() {
+        return connection.control("ROLLBACK").await;
+    }
     tracing::info!("reading studies and series out of the instances of the catalog; this is done once");
-    connection.control("BEGIN").await?;
     let mut after = 0;
     loop {
         let page = connection.all(query::INSTANCES_TO_LEVEL, &[after.into()]).await?;

@@ -102,6 +102,10 @@ pub(crate) const COUNT_IN_SERIES: &str = "
     VALUES ($1, $2, $3, $4, 1)
     ON CONFLICT (study_instance_uid, series_instance_uid) DO UPDATE SET instances = series.instances + 1";
 
+/// Begins the filling of the levels, which no other node does meanwhile.
+pub(crate) const BEGIN_LEVELS: PerDatabase =
+    PerDatabase { sqlite: "BEGIN IMMEDIATE", postgres: "BEGIN; LOCK TABLE studies IN SHARE ROW EXCLUSIVE MODE" };
+
 /// A row if instances were catalogued before there were levels.
 pub(crate) const LEVELS_ARE_MISSING: &str = "
     SELECT 1 AS missing WHERE NOT EXISTS (SELECT 1 FROM studies) AND EXISTS (
@@ -121,7 +125,8 @@ pub(crate) const DELETE_TARGET: &str = "DELETE FROM targets WHERE serial = $1";
 pub(crate) const UNCOUNT_IN_SERIES: &str = "
     UPDATE series SET instances = instances - 1 WHERE study_instance_uid = $1 AND series_instance_uid = $2";
 pub(crate) const DELETE_EMPTY_SERIES: &str =
-    "DELETE FROM series WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND instances <= 0";
+    "DELETE FROM series WHERE study_instance_uid = $1 AND series_instance_uid = $2 AND instances <= 0
+    AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series_instance_uid = $2 AND i.study_instance_uid = $1)";
 pub(crate) const DELETE_EMPTY_STUDY: &str = "
     DELETE FROM studies WHERE study_instance_uid = $1
     AND NOT EXISTS (SELECT 1 FROM series WHERE series.study_instance_uid = studies.study_instance_uid)";

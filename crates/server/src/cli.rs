@@ -13,6 +13,7 @@ mod delete;
 mod describe;
 mod doctor;
 mod fetch;
+mod foreign_index;
 mod fsck;
 mod http_client;
 pub mod import;

@@ -54,6 +54,10 @@ const INSTANCES: &str = "
 const FIRST_OF_PATIENT: &str = " AND NOT EXISTS (SELECT 1 FROM studies e WHERE e.serial < s.serial
     AND e.patient_id = s.patient_id AND substr(e.patient_id, 1, 64) = substr(s.patient_id, 1, 64))";
 
+/// Whether a series of the study has a modality; the caller says which, and closes the bracket.
+const HAS_MODALITY: &str = "EXISTS (SELECT 1 FROM series m WHERE m.study_instance_uid = s.study_instance_uid
+    AND m.modality IS NOT NULL";
+
 impl<'q> Narrowed<'q> {
     pub(super) fn new(query: &'q Query, is_postgres: bool) -> Self {
         let (select, table) = match query.level {
@@ -111,6 +115,11 @@ impl<'q> Narrowed<'q> {
             (SOP_CLASS_UID, Want::OneOf(uids)) => self.one_of("i", "sop_class_uid", uids),
             (MODALITY, Want::OneOf(codes)) => self.one_of(own("x"), "modality", codes),
             (MODALITIES_IN_STUDY, Want::OneOf(codes)) => return self.modality_in_study(codes),
+            (MODALITIES_IN_STUDY, Want::Like(pattern)) => return self.modality_in_study_like(pattern),
+            (MODALITIES_IN_STUDY, Want::Empty) => {
+                self.conditions.push_str(&format!(" AND NOT {HAS_MODALITY})"));
+                return true;
+            }
             (PATIENT_ID, Want::OneOf(ids)) => self.one_of("s", "patient_id", ids),
             (ACCESSION_NUMBER, Want::OneOf(numbers)) => self.one_of("s", "accession_number", numbers),
             (STUDY_DATE, Want::OneOf(dates)) => self.one_of("s", "study_date", dates),
@@ -163,10 +172,22 @@ impl<'q> Narrowed<'q> {
 
     fn modality_in_study(&mut self, codes: &[String]) -> bool {
         let numbers: Vec<_> = codes.iter().map(|code| format!("${}", self.value(code))).collect();
-        self.conditions.push_str(&format!(
-            " AND EXISTS (SELECT 1 FROM series m WHERE m.study_instance_uid = s.study_instance_uid AND m.modality IN ({}))",
-            numbers.join(", ")
-        ));
+        self.conditions.push_str(&format!(" AND {HAS_MODALITY} AND m.modality IN ({}))", numbers.join(", ")));
+        true
+    }
+
+    fn modality_in_study_like(&mut self, pattern: &str) -> bool {
+        let mut like = String::new();
+        for c in pattern.chars() {
+            match c {
+                '*' => like.push('%'),
+                '?' => like.push('_'),
+                '%' | '_' | '!' => like.extend(['!', c]),
+                other => like.push(other),
+            }
+        }
+        let n = self.value(like);
+        self.conditions.push_str(&format!(" AND {HAS_MODALITY} AND m.modality LIKE ${n} ESCAPE '!')"));
         true
     }
 

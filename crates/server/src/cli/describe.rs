@@ -6,7 +6,7 @@ use std::{
 };
 
 use codestream::{
-    CodestreamIndex, Damage, FrameExtents, IndexedTile, MainHeader, MarkerSegment,
+    CodestreamIndex, FrameExtents, Indexed, IndexedTile, MainHeader, MarkerSegment,
     markers::{ProgressionOrder, Wavelet, code},
 };
 use serde_json::{Value, json};
@@ -154,8 +154,8 @@ pub(super) fn explanation(index: &CodestreamIndex) -> Vec<String> {
 pub(super) fn write_json(
     out: &mut dyn io::Write,
     extents: &FrameExtents,
-    index: &CodestreamIndex,
-    damage: &[Damage],
+    Indexed { index, damage }: &Indexed,
+    foreign_index: Option<&str>,
 ) -> io::Result<()> {
     let siz = index.header.siz();
     let coding = index.header.coding();
@@ -172,6 +172,7 @@ pub(super) fn write_json(
         "layers": coding.layers,
         "levels": index.header.max_decomposition_levels(),
         "htj2k": index.header.is_htj2k(),
+        "foreign_index": foreign_index,
         "main_header": index.main_header_len,
         "main_segments": segments(&index.main_segments),
         "damage": damage.iter().map(ToString::to_string).collect::<Vec<_>>(),

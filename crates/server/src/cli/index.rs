@@ -18,6 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     describe::{self, HeaderLines},
+    foreign_index,
     local::{Content, LocalFile},
 };
 
@@ -73,11 +74,12 @@ pub(super) fn run(args: &Index) -> anyhow::Result<ExitCode> {
                 continue;
             }
         };
+        let foreign = foreign_index::verdict(&file, &content, extents, &indexed.index);
         if args.json {
             if number > 0 {
                 out.write_all(b",\n")?;
             }
-            describe::write_json(&mut out, extents, &indexed.index, &indexed.damage)?;
+            describe::write_json(&mut out, extents, &indexed, foreign.as_deref())?;
             continue;
         }
         let (packets, present, bytes) = describe::packet_totals(&indexed.index);
@@ -86,6 +88,9 @@ pub(super) fn run(args: &Index) -> anyhow::Result<ExitCode> {
         writeln!(out, "  index      {packets} packets, {present} present, {bytes} bytes")?;
         for damage in &indexed.damage {
             writeln!(out, "  damage     {damage}")?;
+        }
+        if let Some(verdict) = foreign {
+            writeln!(out, "  in file    its index boxes {verdict}")?;
         }
         if args.explain {
             for line in describe::explanation(&indexed.index) {

@@ -307,7 +307,7 @@ impl Cell {
         let stored = attributes.bits_stored.unwrap_or(allocated);
         let high = number(scanned, 0x0028_0102).unwrap_or(i64::from(stored) - 1);
         let shift = u16::try_from(high + 1 - i64::from(stored)).ok();
-        let shift = shift.filter(|shift| (1..=allocated).contains(&stored) && shift + stored <= allocated);
+        let shift = shift.filter(|&shift| (1..=allocated).contains(&stored) && shift <= allocated - stored);
         let shift = shift.filter(|_| allocated <= 32);
         let shift = shift.ok_or_else(|| damaged("Bits Allocated, Bits Stored and High Bit contradict each other"))?;
         Ok(Self { allocated, stored, shift, signed: attributes.pixel_representation == Some(1) })

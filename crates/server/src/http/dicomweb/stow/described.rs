@@ -125,6 +125,10 @@ impl Came {
         for description in &self.descriptions {
             let described = Described::parse_all(description);
             all.extend(described.map_err(|error: DescriptionError| Problem::bad_request(error.to_string()))?);
+            if all.len() > MOST_OBJECTS {
+                let words = format!("more than {MOST_OBJECTS} objects are described");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, words));
+            }
         }
         let files = Arc::new(self.files);
         for described in all {
@@ -146,6 +150,9 @@ impl Came {
         Ok(())
     }
 }
+
+/// Objects of one request: each costs an answer of its own.
+const MOST_OBJECTS: usize = 10_000;
 
 /// Joins the pieces of an object.
 async fn make(app: &Arc<App>, pieces: Vec<Piece>, files: Arc<Vec<CompleteObject>>) -> Result<TempObject, Status> {
