@@ -30,6 +30,7 @@ mod readers;
 mod rows;
 mod sqlite;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use error::{CatalogError, Family};
@@ -42,6 +43,8 @@ pub use model::{
     JobState, NewInstance, NewObject, ObjectRow, OnlyTarget, Page, Reason, ReasonKind, SeriesRow, Servable,
     ServedIndex, State, TargetKind, TargetRow,
 };
+
+use tokio::sync::Semaphore;
 
 use change::{Answer, Change};
 use group::Writer;
@@ -59,7 +62,12 @@ pub fn schema_version() -> i64 {
 pub struct Catalog {
     readers: Readers,
     writer: Writer,
+    /// Places for searches: one may look at every row, and those who store and serve need readers, too.
+    searches: Arc<Semaphore>,
 }
+
+/// Searches at the same time.
+const SEARCHES: usize = 2;
 
 impl Catalog {
     /// Opens the catalog that the URL names, makes its tables if there are none and migrates an older one. Needs a Tokio
@@ -82,7 +90,7 @@ impl Catalog {
             let options = postgres::options_of_url(url).ok_or(CatalogError::UnknownDatabase)?;
             postgres::open(options).await?
         };
-        Ok(Self { readers, writer })
+        Ok(Self { readers, writer, searches: Arc::new(Semaphore::new(SEARCHES)) })
     }
 
     /// The schema of the catalog that the URL names, 0 for a database without one; a file must exist. Changes nothing.
@@ -404,6 +412,8 @@ impl Catalog {
     ///
     /// If the database fails.
     pub async fn find(&self, query: &Query) -> Result<Answers, CatalogError> {
+        // Never closed: an error cannot be.
+        let _place = self.searches.acquire().await;
         self.readers.find(query).await
     }
 
@@ -413,6 +423,7 @@ impl Catalog {
     ///
     /// - [`CatalogError::BadCursor`] if the cursor was not handed out.
     pub async fn search(&self, search: Search, limit: u32, cursor: Option<&str>) -> Result<Page<Found>, CatalogError> {
+        let _place = self.searches.acquire().await;
         self.readers.search(search, limit, cursor).await
     }
 

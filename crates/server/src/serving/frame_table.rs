@@ -18,7 +18,7 @@ pub(crate) struct FrameTable {
 
 #[derive(Debug)]
 enum Layout {
-    Encapsulated(Vec<Vec<Extent>>),
+    Encapsulated(Vec<Arc<[Extent]>>),
     /// Frame after frame in one value, `frame_bits` each.
     Native {
         value: StoredValue,
@@ -31,7 +31,7 @@ enum Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FramePlace {
     /// In the object, as they are to be sent.
-    Extents(Vec<Extent>),
+    Extents(Arc<[Extent]>),
     /// In the object, in another encoding: bits from here to there of the pixel data.
     Converted(Range<u64>),
 }
@@ -49,7 +49,9 @@ impl FrameTable {
     pub(crate) fn frame(&self, number: u64) -> Option<FramePlace> {
         let nth = number.checked_sub(1)?;
         match &self.layout {
-            Layout::Encapsulated(frames) => Some(FramePlace::Extents(frames.get(usize::try_from(nth).ok()?)?.clone())),
+            Layout::Encapsulated(frames) => {
+                Some(FramePlace::Extents(Arc::clone(frames.get(usize::try_from(nth).ok()?)?)))
+            }
             Layout::Native { value, frame_bits, count } => {
                 let start = frame_bits.checked_mul(Some(nth).filter(|nth| nth < count)?)?;
                 let bits = start..start.checked_add(*frame_bits)?;
@@ -57,7 +59,7 @@ impl FrameTable {
                     return Some(FramePlace::Converted(bits));
                 }
                 let extent = value.extent(&(bits.start / 8..bits.end.div_ceil(8)));
-                Some(extent.map_or(FramePlace::Converted(bits), |extent| FramePlace::Extents(vec![extent])))
+                Some(extent.map_or(FramePlace::Converted(bits), |extent| FramePlace::Extents(Arc::new([extent]))))
             }
         }
     }
@@ -103,7 +105,7 @@ impl FrameTable {
         })?;
         let layout = match scanned.pixel_data {
             PixelData::Encapsulated { frames, .. } => {
-                Layout::Encapsulated(frames.iter().map(|frame| frame.extents().to_vec()).collect())
+                Layout::Encapsulated(frames.iter().map(|frame| frame.extents().into()).collect())
             }
             PixelData::Native(value) => native(value, &scanned.attributes)?,
             PixelData::Unusable(reason) => return Err(NoFrames::Object(reason)),
