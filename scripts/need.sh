@@ -8,7 +8,7 @@ purpose=${1:?usage: scripts/need.sh build|test|bench}
 
 # program, Debian package that brings it
 wanted_build=("cc gcc" "make make")
-wanted_test=("python3 python3" "opj_compress libopenjp2-tools" "opj_decompress libopenjp2-tools" "ojph_compress openjph-tools" "ojph_expand openjph-tools" "storescu dcmtk" "dciodvfy dicom3tools" "curl curl" "sqlite3 sqlite3")
+wanted_test=("python3 python3" "opj_compress libopenjp2-tools" "opj_decompress libopenjp2-tools" "ojph_compress openjph-tools" "ojph_expand openjph-tools" "storescu dcmtk" "dciodvfy dicom3tools" "curl curl" "openssl openssl" "sqlite3 sqlite3")
 # Those of OpenJPIP read what we serve (conformance/interop.py); its viewer is Java, and so is what drives it.
 wanted_test+=("opj_server libopenjpip-server" "opj_jpip_transcode libopenjpip-dec-server" "opj_jpip_viewer libopenjpip-viewer")
 wanted_test+=("spawn-fcgi spawn-fcgi" "nginx nginx-light" "javac default-jdk-headless")
